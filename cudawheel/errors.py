@@ -1,0 +1,182 @@
+"""The one exception tree.
+
+Every error that a person can meet carries four things: what happened, why, what to do about it, and the exit code
+that a script can branch on. Exit codes are part of the interface: `docs/exit-codes.md` is generated from this file
+by a test and a number is never given to another meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class CudawheelError(Exception):
+    """Base of all errors that cudawheel raises on purpose.
+
+    Args:
+        what: what happened, one sentence that names the file, field or variable.
+        why: what was found, as evidence.
+        remedy: what the reader can do now.
+    """
+
+    exit_code: ClassVar[int] = 1
+    title: ClassVar[str] = "cudawheel failed"
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.remedy) if part)
+
+
+class UsageError(CudawheelError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2
+    title = "wrong usage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a recipe: where (dotted path), what was found there, and what is allowed."""
+
+    path: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}; {self.allowed}"
+
+
+class RecipeError(CudawheelError):
+    """A recipe cannot be read; `faults` holds all of them, not the first one."""
+
+    exit_code = 3
+    title = "recipe is not valid"
+
+    def __init__(self, what: str, *, faults: tuple[Fault, ...] = (), why: str = "", remedy: str = "") -> None:
+        super().__init__(what, why=why or "\n".join(str(fault) for fault in faults), remedy=remedy)
+        self.faults = faults
+
+
+class CapabilityError(CudawheelError):
+    """A compute capability is misspelt, unknown, or not within reach of the toolkit."""
+
+    exit_code = 4
+    title = "compute capability not available"
+
+
+class PlanError(CudawheelError):
+    """No variant of the recipe can be built as asked."""
+
+    exit_code = 5
+    title = "nothing to build"
+
+
+class SourceUnreachableError(CudawheelError):
+    """None of the sources could be fetched."""
+
+    exit_code = 6
+    title = "source not reachable"
+
+
+class SourceHashError(CudawheelError):
+    """What was fetched is not what the recipe pinned."""
+
+    exit_code = 7
+    title = "source has the wrong hash"
+
+
+class SourceUnsafeError(CudawheelError):
+    """An archive would write outside its folder, or cannot be read."""
+
+    exit_code = 8
+    title = "source archive is not safe"
+
+
+class PatchError(CudawheelError):
+    """A patch or replacement does not apply as the recipe expects."""
+
+    exit_code = 9
+    title = "patch does not apply"
+
+
+class PythonNotFoundError(CudawheelError):
+    """No interpreter of the version that the variant asks for."""
+
+    exit_code = 10
+    title = "Python not found"
+
+
+class ToolchainError(CudawheelError):
+    """No CUDA toolkit as planned, or a broken one."""
+
+    exit_code = 11
+    title = "CUDA toolkit not available"
+
+
+class HostCompilerError(CudawheelError):
+    """The C++ compiler is missing, or newer or older than nvcc accepts."""
+
+    exit_code = 12
+    title = "host compiler not usable"
+
+
+class EnvironmentError_(CudawheelError):
+    """The build environment cannot be resolved or installed."""
+
+    exit_code = 13
+    title = "build environment not installable"
+
+
+class BuildError(CudawheelError):
+    """The package's own build backend failed."""
+
+    exit_code = 14
+    title = "build failed"
+
+
+class OutOfMemoryError(BuildError):
+    """The build was killed, or the compiler gave up, for want of memory."""
+
+    exit_code = 15
+    title = "out of memory"
+
+
+class AuditError(CudawheelError):
+    """The wheel was built but is not what was planned; it is not stored."""
+
+    exit_code = 16
+    title = "wheel failed its audit"
+
+
+class WheelError(CudawheelError):
+    """A wheel or shared object cannot be read."""
+
+    exit_code = 17
+    title = "wheel not readable"
+
+
+class StoreError(CudawheelError):
+    """The wheelhouse or the cache cannot be written."""
+
+    exit_code = 18
+    title = "wheelhouse not writable"
+
+
+class DiskFullError(StoreError):
+    """No space left where cudawheel has to write."""
+
+    exit_code = 19
+    title = "disk full"
+
+
+class InterruptedError_(CudawheelError):
+    """Ctrl-C, or a termination signal."""
+
+    exit_code = 130
+    title = "interrupted"

@@ -1,0 +1,67 @@
+"""Versions of CUDA, torch and Python as far as a plan needs them: major and minor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from cudawheel.errors import UsageError
+
+_Release = TypeVar("_Release", bound="MinorVersion")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MinorVersion:
+    """A version down to its minor number; anything behind that is dropped on parsing."""
+
+    major: int
+    minor: int
+
+    what: ClassVar[str] = "version"
+
+    @classmethod
+    def parse(cls: type[_Release], text: str) -> _Release:
+        """Read `13.0`, `13.0.2` or `13.0.88+x`.
+
+        Raises:
+            UsageError: there are no two numbers at the start.
+        """
+        match = re.match(r"(\d+)\.(\d+)(?![\d])", text.strip())
+        if match is None:
+            raise UsageError(f"{text!r} is not a {cls.what}", remedy="Write major and minor, such as 3.12.")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+class CudaVersion(MinorVersion):
+    """A CUDA toolkit release."""
+
+    __slots__ = ()
+    what = "CUDA version"
+
+    @property
+    def channel(self) -> str:
+        """The name PyTorch gives a build for this CUDA: `cu130`."""
+        return f"cu{self.major}{self.minor}"
+
+
+class TorchVersion(MinorVersion):
+    """A torch release; its C++ ABI changes with each minor one."""
+
+    __slots__ = ()
+    what = "torch version"
+
+
+class PythonVersion(MinorVersion):
+    """A CPython release."""
+
+    __slots__ = ()
+    what = "Python version"
+
+    @property
+    def tag(self) -> str:
+        """The interpreter's tag in a wheel's name: `cp312`."""
+        return f"cp{self.major}{self.minor}"

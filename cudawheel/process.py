@@ -1,0 +1,137 @@
+"""The one place that starts other programs.
+
+Short commands are captured; long ones are streamed line by line into a log file, in a process group of their own that
+is ended as a whole on Ctrl-C, so that no compiler outlives the build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TAIL_LINES = 60
+_GRACE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A program that has ended.
+
+    Attributes:
+        command: what was run.
+        code: its exit status; negative for a signal.
+        output: standard output and error together; for a streamed program only the last lines.
+        seconds: wall time.
+    """
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with exit status 0."""
+        return self.code == 0
+
+
+def capture(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60.0,
+) -> Finished:
+    """Run a short command and keep all it prints. A time-out counts as exit status 124, a missing program as 127."""
+    words = tuple(str(word) for word in command)
+    start = time.monotonic()
+    try:
+        done = subprocess.run(
+            words,
+            env=env,
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as late:
+        # CPython hands back bytes here even in text mode.
+        partial = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
+        note = f"{partial}\nno answer within {timeout:.0f} s"
+        return Finished(command=words, code=124, output=note.strip(), seconds=time.monotonic() - start)
+    except OSError as missing:
+        return Finished(command=words, code=127, output=str(missing), seconds=time.monotonic() - start)
+    return Finished(command=words, code=done.returncode, output=done.stdout, seconds=time.monotonic() - start)
+
+
+def stream(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    on_line: Callable[[str], None] = lambda _line: None,
+    on_start: Callable[[int], None] = lambda _pid: None,
+) -> Finished:
+    """Run a long command, appending all it prints to `log` and passing each line on.
+
+    Args:
+        log: file that receives the whole output, the command itself first.
+        on_line: called with each line, without its line end.
+        on_start: called with the process id once it runs.
+
+    Raises:
+        KeyboardInterrupt: passed on after the whole process group has been ended.
+    """
+    words = tuple(str(word) for word in command)
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    start = time.monotonic()
+    with log.open("a", encoding="utf-8", errors="replace") as sink:
+        sink.write(f"$ {' '.join(words)}\n")
+        child = subprocess.Popen(
+            words,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        on_start(child.pid)
+        try:
+            assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
+            for line in child.stdout:
+                sink.write(line)
+                tail.append(line.rstrip("\n"))
+                on_line(tail[-1])
+            code = child.wait()
+        except BaseException:
+            end_group(child)
+            raise
+    return Finished(command=words, code=code, output="\n".join(tail), seconds=time.monotonic() - start)
+
+
+def end_group(child: subprocess.Popen[str]) -> None:
+    """End a program and all it started: politely first, then for good."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        waiter = threading.Event()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            waiter.wait(0.05)
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
