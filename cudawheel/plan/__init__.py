@@ -1,0 +1,1 @@
+"""Recipe x matrix -> accepted and rejected variants, each rejection with its reason."""

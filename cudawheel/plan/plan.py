@@ -1,0 +1,192 @@
+"""The plan of a recipe: every cell of its matrix, accepted with its capabilities or rejected with the reason.
+
+Needs neither a toolkit nor a GPU: what depends on this machine comes in as arguments.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cudawheel.data import TorchRelease, torch_releases
+from cudawheel.errors import PlanError
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
+from cudawheel.model.capability_set import CapabilitySet
+from cudawheel.model.variant import Variant
+from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
+from cudawheel.plan.capabilities import Verdict, accepted, compilable, judge
+from cudawheel.recipe.recipe import Recipe
+from cudawheel.recipe.settings import BuildSettings
+
+# The package index has no nvcc for CUDA 12: its -cu12 packages hold ptxas and libnvvm alone.
+FIRST_PACKAGED_CUDA = CudaVersion(13, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the person narrows the matrix to; None leaves a dimension open."""
+
+    python: PythonVersion | None = None
+    torch: TorchVersion | None = None
+    cuda: CudaVersion | None = None
+    capabilities: CapabilityRequest | None = None
+    toolchain: str = "package"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The facts of this machine that a plan depends on."""
+
+    machine: str
+    python: PythonVersion
+    gpus: tuple[ComputeCapability, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell of the matrix: a variant with its verdicts, and the reason if it is rejected."""
+
+    identifier: str
+    variant: Variant | None
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it can be built."""
+        return self.variant is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the cell as plain values for `cudawheel plan --json`."""
+        return {
+            "identifier": self.identifier,
+            "accepted": self.accepted,
+            "reason": self.reason or None,
+            "capabilities": [
+                {
+                    "capability": str(verdict.capability),
+                    "machine_code": verdict.cubin,
+                    "ptx": verdict.ptx,
+                    "accepted": verdict.accepted,
+                    "reason": verdict.reason or None,
+                }
+                for verdict in self.verdicts
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every cell of a recipe's matrix, in the recipe's order of preference."""
+
+    package: str
+    cells: tuple[Cell, ...] = field(repr=False)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants that can be built."""
+        return tuple(cell.variant for cell in self.cells if cell.variant is not None)
+
+    def choose(self, machine: Machine) -> Cell:
+        """Choose the one cell to build: the first for this machine's own Python, else the first of all.
+
+        Raises:
+            PlanError: every cell is rejected; the reasons are in the error.
+        """
+        buildable = [cell for cell in self.cells if cell.variant is not None]
+        own = [cell for cell in buildable if cell.variant is not None and cell.variant.python == machine.python]
+        if not buildable:
+            reasons = dict.fromkeys(f"{cell.identifier}: {cell.reason}" for cell in self.cells)
+            raise PlanError(
+                f"no variant of {self.package} can be built as asked",
+                why="\n".join(reasons) or "The matrix holds nothing of what was selected.",
+                remedy="`cudawheel plan` shows the whole matrix; choose with --python, --torch and --cuda.",
+            )
+        return (own or buildable)[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the plan as plain values for `cudawheel plan --json`."""
+        return {"package": self.package, "cells": [cell.to_json() for cell in self.cells]}
+
+
+def make_plan(recipe: Recipe, settings: BuildSettings, selection: Selection, machine: Machine) -> Plan:
+    """Lay out a recipe's matrix for one of its sources.
+
+    Args:
+        settings: `[build]` as it holds for the source.
+
+    Raises:
+        CapabilityError: the request holds a word that stands for nothing on this machine.
+    """
+    cells = tuple(_cells(recipe, settings, selection, machine))
+    return Plan(package=f"{recipe.package.name} {recipe.package.version}", cells=cells)
+
+
+def _cells(recipe: Recipe, settings: BuildSettings, selection: Selection, machine: Machine) -> Iterator[Cell]:
+    pythons = (selection.python,) if selection.python else recipe.matrix.python
+    torches = (selection.torch,) if selection.torch else recipe.matrix.torch
+    for torch, python in itertools.product(torches, pythons):
+        release = torch_releases().get(torch)
+        native = (release.cuda,) if release else (CudaVersion(0, 0),)
+        cudas = (selection.cuda,) if selection.cuda else recipe.matrix.cuda or native
+        for cuda in cudas:
+            yield _cell(recipe, settings, selection, machine, (python, torch, cuda, release))
+
+
+def _cell(
+    recipe: Recipe,
+    settings: BuildSettings,
+    selection: Selection,
+    machine: Machine,
+    at: tuple[PythonVersion, TorchVersion, CudaVersion, TorchRelease | None],
+) -> Cell:
+    python, torch, cuda, release = at
+    variant = Variant(
+        python=python,
+        torch=torch,
+        cuda=cuda,
+        capabilities=CapabilitySet(),
+        abi=settings.abi,
+        machine=machine.machine,
+    )
+    reason = _rejection(variant, release, selection.toolchain)
+    if reason or release is None:
+        return Cell(identifier=variant.identifier, variant=None, reason=reason)
+    request = selection.capabilities or recipe.capabilities.request
+    context = CapabilityContext(
+        known=compilable(cuda), native=machine.gpus, torch=CapabilitySet.of(release.capabilities)
+    )
+    verdicts = judge(request, cuda, context)
+    refused = [verdict for verdict in verdicts if not verdict.accepted]
+    # A capability that a person asks for on the command line is never dropped behind their back.
+    strict = selection.capabilities is not None or recipe.capabilities.unavailable == "fail"
+    if (refused and strict) or not accepted(verdicts):
+        reason = "; ".join(f"{verdict.capability}: {verdict.reason}" for verdict in refused)
+        return Cell(identifier=variant.identifier, variant=None, verdicts=verdicts, reason=reason)
+    whole = Variant(
+        python=python,
+        torch=torch,
+        cuda=cuda,
+        capabilities=accepted(verdicts),
+        abi=settings.abi,
+        machine=machine.machine,
+    )
+    return Cell(identifier=whole.identifier, variant=whole, verdicts=verdicts)
+
+
+def _rejection(variant: Variant, release: TorchRelease | None, toolchain: str) -> str:
+    if release is None:
+        known = ", ".join(str(version) for version in torch_releases())
+        return f"torch {variant.torch} is not known here; known are {known}"
+    if variant.cuda != release.cuda:
+        return f"torch {variant.torch} on the package index is built with CUDA {release.cuda}, not {variant.cuda}"
+    if not release.python_first <= variant.python <= release.python_last:
+        return f"torch {variant.torch} has wheels for Python {release.python_first} to {release.python_last}"
+    if toolchain == "package" and variant.cuda < FIRST_PACKAGED_CUDA:
+        return f"the package index has no nvcc for CUDA {variant.cuda}; use --toolchain system or redist"
+    if variant.abi.stable_since is not None and variant.torch < variant.abi.stable_since:
+        return f"the recipe promises torch's stable ABI from {variant.abi.stable_since} on"
+    return ""
