@@ -126,7 +126,7 @@ class HostCompilerError(CudawheelError):
     title = "host compiler not usable"
 
 
-class EnvironmentError_(CudawheelError):
+class InstallError(CudawheelError):
     """The build environment cannot be resolved or installed."""
 
     exit_code = 13
@@ -175,7 +175,7 @@ class DiskFullError(StoreError):
     title = "disk full"
 
 
-class InterruptedError_(CudawheelError):
+class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 
     exit_code = 130

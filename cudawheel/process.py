@@ -17,6 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+NOT_FOUND = 127
+TIMED_OUT = 124
+
 _TAIL_LINES = 60
 _GRACE_SECONDS = 3.0
 
@@ -47,16 +50,24 @@ def capture(
     command: Sequence[str | Path],
     *,
     env: Mapping[str, str] | None = None,
+    extra_env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 60.0,
 ) -> Finished:
-    """Run a short command and keep all it prints. A time-out counts as exit status 124, a missing program as 127."""
+    """Run a short command and keep all it prints. A time-out counts as exit status 124, a missing program as 127.
+
+    Args:
+        env: the whole environment; None inherits this process's own.
+        extra_env: variables on top of that.
+        timeout: seconds.
+    """
     words = tuple(str(word) for word in command)
+    environment = {**(os.environ if env is None else env), **(extra_env or {})}
     start = time.monotonic()
     try:
         done = subprocess.run(
             words,
-            env=env,
+            env=environment,
             cwd=cwd,
             timeout=timeout,
             check=False,
@@ -70,9 +81,9 @@ def capture(
         # CPython hands back bytes here even in text mode.
         partial = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
         note = f"{partial}\nno answer within {timeout:.0f} s"
-        return Finished(command=words, code=124, output=note.strip(), seconds=time.monotonic() - start)
+        return Finished(command=words, code=TIMED_OUT, output=note.strip(), seconds=time.monotonic() - start)
     except OSError as missing:
-        return Finished(command=words, code=127, output=str(missing), seconds=time.monotonic() - start)
+        return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
     return Finished(command=words, code=done.returncode, output=done.stdout, seconds=time.monotonic() - start)
 
 
@@ -81,6 +92,7 @@ def stream(
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
+    extra_env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     on_line: Callable[[str], None] = lambda _line: None,
     on_start: Callable[[int], None] = lambda _pid: None,
@@ -88,6 +100,8 @@ def stream(
     """Run a long command, appending all it prints to `log` and passing each line on.
 
     Args:
+        env: the whole environment; None inherits this process's own.
+        extra_env: variables on top of that.
         log: file that receives the whole output, the command itself first.
         on_line: called with each line, without its line end.
         on_start: called with the process id once it runs.
@@ -96,13 +110,14 @@ def stream(
         KeyboardInterrupt: passed on after the whole process group has been ended.
     """
     words = tuple(str(word) for word in command)
+    environment = {**(os.environ if env is None else env), **(extra_env or {})}
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     start = time.monotonic()
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         sink.write(f"$ {' '.join(words)}\n")
         child = subprocess.Popen(
             words,
-            env=env,
+            env=environment,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cudawheel.data import TorchRelease, torch_releases
-from cudawheel.errors import PlanError
+from cudawheel.errors import CapabilityError, PlanError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
 from cudawheel.model.capability_set import CapabilitySet
@@ -99,13 +99,22 @@ class Plan:
         buildable = [cell for cell in self.cells if cell.variant is not None]
         own = [cell for cell in buildable if cell.variant is not None and cell.variant.python == machine.python]
         if not buildable:
-            reasons = dict.fromkeys(f"{cell.identifier}: {cell.reason}" for cell in self.cells)
-            raise PlanError(
-                f"no variant of {self.package} can be built as asked",
-                why="\n".join(reasons) or "The matrix holds nothing of what was selected.",
-                remedy="`cudawheel plan` shows the whole matrix; choose with --python, --torch and --cuda.",
-            )
+            raise self._nothing_to_build()
         return (own or buildable)[0]
+
+    def _nothing_to_build(self) -> PlanError | CapabilityError:
+        reasons = "\n".join(dict.fromkeys(f"{cell.identifier}: {cell.reason}" for cell in self.cells))
+        if self.cells and all(cell.verdicts for cell in self.cells):
+            return CapabilityError(
+                f"CUDA cannot compile {self.package} for the capabilities asked for",
+                why=reasons,
+                remedy="Leave those capabilities out, or choose a torch with another CUDA; `cudawheel plan` shows all.",
+            )
+        return PlanError(
+            f"no variant of {self.package} can be built as asked",
+            why=reasons,
+            remedy="`cudawheel plan` shows the whole matrix; choose with --python, --torch and --cuda.",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give the plan as plain values for `cudawheel plan --json`."""

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "portable.h"
+
 namespace torchmcubes {
 
 // One word a case: nibbles 0 to 14 are the edges of up to five triangles, nibble 15 is their number.

@@ -25,7 +25,7 @@ from pathlib import Path
 HEADER = Path(__file__).resolve().parent.parent / "src" / "case_tables.h"
 MAX_TRIANGLES = 5
 
-# The corners of each face, counter-clockwise seen from outside; the tests of orientation below pin it.
+# The corners of each face, counter-clockwise seen from outside.
 FACES = (
     (0, 4, 6, 2),  # x = 0
     (1, 3, 7, 5),  # x = 1
@@ -115,6 +115,8 @@ def render() -> str:
         "#pragma once",
         "",
         "#include <cstdint>",
+        "",
+        '#include "portable.h"',
         "",
         "namespace torchmcubes {",
         "",

@@ -1,0 +1,90 @@
+"""The environment in which scikit-build-core runs CMake: one toolkit, one capability list, one compiler."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cudawheel.backend.policy import Policy
+from cudawheel.data import capability_spans, torch_releases
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.capability_request import CapabilityContext
+from cudawheel.model.capability_set import CapabilitySet
+from cudawheel.schedule.budget import allocate, available_memory, usable_cores
+from cudawheel.toolchain.compiler_limits import compiler_limits
+from cudawheel.toolchain.environment import build_environment, search_path
+from cudawheel.toolchain.host_compiler import find_host_compiler
+from cudawheel.toolchain.provide import ToolchainRequest, provide
+
+# Kernels that include torch's headers need this much; the author of lighter ones loses nothing but some seconds.
+_GIB_PER_JOB = 3.0
+
+
+@contextmanager
+def cuda_environment(policy: Policy) -> Iterator[None]:
+    """Let the block run with the build's environment variables, and put the old ones back afterwards.
+
+    Raises:
+        ToolchainError: there is no toolkit as the policy says.
+        HostCompilerError: there is no C++ compiler that nvcc accepts.
+        CapabilityError: the toolkit can compile none of the capabilities.
+    """
+    if policy.prepared_home is not None:
+        # A surrounding `cudawheel build` has set everything already, the capability list included.
+        yield
+        return
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="cudawheel-toolkit-") as folder:
+        os.environ.clear()
+        os.environ.update(_variables(policy, Path(folder)))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _variables(policy: Policy, folder: Path) -> dict[str, str]:
+    site_packages = Path(sysconfig.get_path("purelib"))
+    request = ToolchainRequest(
+        cuda=policy.cuda, folder=folder, environ=policy.environ, site_packages=_holding_nvcc(site_packages)
+    )
+    toolchain = provide(policy.toolchain, request)
+    compiler = find_host_compiler(compiler_limits(toolchain.version, toolchain.home), policy.environ)
+    jobs = allocate(_GIB_PER_JOB, cores=usable_cores(), available=available_memory()).jobs
+    path = search_path(
+        policy.environ.get("PATH", ""),
+        first=(Path(sys.executable).parent, toolchain.home / "bin"),
+        shadows=folder / "shadows",
+    )
+    extra = {
+        "CUDAARCHS": _capabilities(policy, toolchain.gpu_codes).cmake_cuda_architectures(),
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
+        # pip lays build requirements on this path instead of making a virtual environment.
+        **{name: policy.environ[name] for name in ("PYTHONPATH",) if name in policy.environ},
+    }
+    return build_environment(policy.environ, toolchain=toolchain, compiler=compiler, path=path, extra=extra)
+
+
+def _holding_nvcc(default: Path) -> Path:
+    """Find the site-packages that holds the toolkit: pip's isolated environment is a path entry, not a prefix."""
+    holders = (Path(entry) for entry in sys.path if list(Path(entry).glob("nvidia/cu*/bin/nvcc")))
+    return next(holders, default)
+
+
+def _capabilities(policy: Policy, codes: tuple[ComputeCapability, ...]) -> CapabilitySet:
+    known = tuple(capability for capability in capability_spans() if capability.base in codes)
+    context = CapabilityContext(
+        known=tuple(sorted(capability for capability in known if not capability.suffix)),
+        torch=CapabilitySet.of(torch_releases()[policy.torch].capabilities),
+    )
+    asked = policy.capabilities.expand(context)
+    return CapabilitySet.of(
+        (capability for capability in asked.cubins if capability.base in codes),
+        (capability for capability in asked.ptx if capability.base in codes),
+    )

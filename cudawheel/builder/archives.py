@@ -1,0 +1,125 @@
+"""Archive sources: sdists from the package index and files at a URL, verified by hash and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+from pypi_simple import PYPI_SIMPLE_ENDPOINT, DistributionPackage, PyPISimple
+
+from cudawheel.errors import SourceHashError, SourceUnreachableError, SourceUnsafeError
+from cudawheel.files import sha256_of
+from cudawheel.model.progress import Progress
+from cudawheel.recipe.sources import SdistSource, UrlSource
+from cudawheel.unpacking import unpack
+
+# For connecting, and for each wait between two pieces; both stay below the 20 s in which a source is decided on.
+_TIMEOUT_SECONDS = 9.0
+_CHUNK_BYTES = 1 << 20
+
+
+def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url: str = "") -> Path:
+    """Download an sdist from the package index, unless the cache holds it.
+
+    Raises:
+        SourceUnreachableError: the index does not answer, or does not have the file.
+        SourceHashError: the file is not the one that the recipe pinned.
+    """
+    what = f"{source.project} {source.version} on the package index"
+    if kept := _kept(cache, source.sha256):
+        return kept
+    try:
+        with PyPISimple(endpoint=index_url or PYPI_SIMPLE_ENDPOINT) as index:
+            page = index.get_project_page(source.project, timeout=_TIMEOUT_SECONDS)
+            sdist = _choose(page.packages, source)
+            if sdist is None:
+                raise SourceUnreachableError(
+                    f"the package index has no sdist of {source.project} {source.version}",
+                    why="the project is there, the sdist is not",
+                    remedy="Correct `version` of the source, or use a git source.",
+                )
+            answer = index.s.get(sdist.url, stream=True, timeout=_TIMEOUT_SECONDS)
+            return _store(answer, sdist.filename, source.sha256, what, cache, progress)
+    except (requests.RequestException, LookupError) as error:
+        raise _unreachable(what, error) from error
+
+
+def bring_url(source: UrlSource, cache: Path, progress: Progress) -> Path:
+    """Download an archive, unless the cache holds it; raises as `bring_sdist` does."""
+    if kept := _kept(cache, source.sha256):
+        return kept
+    try:
+        answer = requests.get(source.url, stream=True, timeout=_TIMEOUT_SECONDS)
+        name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
+        return _store(answer, name, source.sha256, source.url, cache, progress)
+    except requests.RequestException as error:
+        raise _unreachable(source.url, error) from error
+
+
+def unpack_project(archive: Path, into: Path) -> Path:
+    """Unpack an archive with one top folder, and give that folder.
+
+    Raises:
+        SourceUnsafeError: it would write outside of `into`, cannot be read, or has no single top folder.
+    """
+    unpack(archive, into)
+    tops = [path for path in into.iterdir() if path.name != "pax_global_header"]
+    if len(tops) != 1 or not tops[0].is_dir():
+        raise SourceUnsafeError(
+            f"{archive.name} has no single top folder",
+            why=f"found {', '.join(sorted(path.name for path in tops)[:5]) or 'nothing'}",
+            remedy="Use an sdist, or an archive that a code host makes of a commit.",
+        )
+    return tops[0]
+
+
+def _choose(packages: list[DistributionPackage], source: SdistSource) -> DistributionPackage | None:
+    sdists = (p for p in packages if p.package_type == "sdist" and p.version == source.version)
+    # Where an index offers a .zip beside the .tar.gz, the pinned hash says which one is meant.
+    ranked = sorted(sdists, key=lambda p: p.digests.get("sha256") != source.sha256)
+    return ranked[0] if ranked else None
+
+
+def _kept(cache: Path, sha256: str) -> Path | None:
+    folder = cache / sha256
+    return next((p for p in folder.iterdir() if not p.name.startswith(".")), None) if folder.is_dir() else None
+
+
+def _store(
+    answer: requests.Response, name: str, sha256: str, what: str, cache: Path, progress: Progress
+) -> Path:
+    answer.raise_for_status()
+    folder = cache / sha256
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.{os.getpid()}"
+    try:
+        with partial.open("wb") as sink:
+            for piece in _pieces(answer, progress):
+                sink.write(piece)
+        found = sha256_of(partial)
+        if found != sha256:
+            raise SourceHashError(
+                f"{what} is not what the recipe pinned",
+                why=f"expected sha256 {sha256}\nfound    sha256 {found}",
+                remedy="If the new file is trusted, change `sha256` in the recipe; otherwise do not build it.",
+            )
+        return partial.replace(folder / name)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _pieces(answer: requests.Response, progress: Progress) -> Iterator[bytes]:
+    total, done = int(answer.headers.get("content-length", 0)), 0
+    # Raw bytes, not `iter_content`: a server that labels .tar.gz as an encoding must not have it unpacked on the way.
+    while piece := answer.raw.read(_CHUNK_BYTES, decode_content=False):
+        done += len(piece)
+        progress.steps(done, total)
+        yield piece
+
+
+def _unreachable(what: str, error: Exception) -> SourceUnreachableError:
+    return SourceUnreachableError(
+        f"cannot fetch {what}", why=f"{type(error).__name__}: {error}", remedy="Check the network and the proxy."
+    )

@@ -1,0 +1,68 @@
+"""A wheel of cudawheel itself, made from the running installation.
+
+Packages whose build backend is `cudawheel.backend` need it in their isolated build environment. The running code is
+the right one, whether it was installed from a wheel or is an editable checkout, so it is packed as it stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+from email.message import Message
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import cast
+
+import cudawheel
+from cudawheel.files import write_atomically
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def own_wheel(folder: Path) -> Path:
+    """Write `cudawheel-X-py3-none-any.whl` into a subfolder named by its content, unless it lies there already."""
+    content = _pack()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    path = folder / digest / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return path
+
+
+def _pack() -> bytes:
+    package = Path(cudawheel.__file__).parent
+    info = f"cudawheel-{distribution('cudawheel').version}.dist-info"
+    members = {
+        f"cudawheel/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    members[f"{info}/METADATA"] = _metadata()
+    members[f"{info}/entry_points.txt"] = b"[console_scripts]\ncudawheel = cudawheel.cli.main:run\n"
+    members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: cudawheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    members[f"{info}/RECORD"] = _record(members, f"{info}/RECORD")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.external_attr = 0o100644 << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            wheel.writestr(member, content)
+    return buffer.getvalue()
+
+
+def _metadata() -> bytes:
+    # importlib.metadata types this as its own protocol; the object behind it is an email message.
+    return bytes(cast("Message", distribution("cudawheel").metadata))
+
+
+def _record(members: dict[str, bytes], record: str) -> bytes:
+    rows = [f"{name},sha256={_urlsafe(content)},{len(content)}" for name, content in members.items()]
+    return "\n".join([*rows, f"{record},,", ""]).encode()
+
+
+def _urlsafe(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

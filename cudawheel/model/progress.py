@@ -1,0 +1,37 @@
+"""What a long piece of work tells while it runs. Rooms speak to this protocol; only the command line prints."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A listener to one build."""
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Say that a new phase begins, such as `sources` or `compiling`."""
+
+    def steps(self, done: int, total: int) -> None:
+        """Say how much of the phase is done: ninja's edges, or bytes."""
+
+    def memory(self, now: int, peak: int) -> None:
+        """Say how many bytes the build's processes hold now, and held at most."""
+
+    def note(self, text: str) -> None:
+        """Say something that is to stay on the screen."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Ignore a phase."""
+
+    def steps(self, done: int, total: int) -> None:
+        """Ignore steps."""
+
+    def memory(self, now: int, peak: int) -> None:
+        """Ignore memory."""
+
+    def note(self, text: str) -> None:
+        """Ignore a note."""

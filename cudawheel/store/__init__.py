@@ -1,0 +1,1 @@
+"""The cache of proven wheels: content-addressed, atomic, locked, verified on read."""

@@ -1,0 +1,157 @@
+"""Wheels that passed their audit, kept by the fingerprint of everything that went into them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cudawheel.errors import DiskFullError, StoreError
+from cudawheel.files import sha256_of, write_atomically
+from cudawheel.model.progress import Progress
+
+_RECORD = "record.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWheel:
+    """A wheel with its build record.
+
+    Attributes:
+        record: what `factory.record` wrote; `record["wheel"]["sha256"]` is the hash of the file.
+    """
+
+    wheel: Path
+    record: dict[str, Any]
+
+
+class Store:
+    """A folder of wheels, one subfolder a fingerprint."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def claim(self, fingerprint: str, progress: Progress) -> Iterator[None]:
+        """Hold a fingerprint, so that no other process builds the same; waits until the other one is done.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with refuse_politely(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._root / f"{fingerprint}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                progress.phase("waiting", "another process builds the same variant")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def find(self, fingerprint: str) -> StoredWheel | None:
+        """Give the wheel of a fingerprint, if it is there and its bytes are the ones that were stored.
+
+        A damaged entry is set aside under `damaged/`, never used and never silently deleted.
+        """
+        folder = self._root / fingerprint
+        if not folder.is_dir():
+            return None
+        try:
+            record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+            wheel = folder / record["wheel"]["file"]
+            if sha256_of(wheel) == record["wheel"]["sha256"]:
+                return StoredWheel(wheel=wheel, record=record)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        self._set_aside(folder)
+        return None
+
+    def add(self, fingerprint: str, wheel: Path, record: dict[str, Any]) -> StoredWheel:
+        """Keep a wheel under its fingerprint; it appears whole or not at all.
+
+        Raises:
+            DiskFullError: no space is left.
+            StoreError: the store cannot be written.
+        """
+        folder = self._root / fingerprint
+        with refuse_politely(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
+            try:
+                shutil.copyfile(wheel, temporary / wheel.name)
+                (temporary / _RECORD).write_text(_to_text(record), encoding="utf-8")
+                temporary.chmod(0o755)
+                if folder.exists():
+                    self._set_aside(folder)
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return StoredWheel(wheel=folder / wheel.name, record=record)
+
+    def _set_aside(self, folder: Path) -> None:
+        damaged = self._root / "damaged"
+        damaged.mkdir(exist_ok=True)
+        folder.rename(Path(tempfile.mkdtemp(prefix=f"{folder.name[:16]}-", dir=damaged)) / folder.name)
+
+
+def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
+    """Put a wheel and its record into the wheelhouse, the wheel last, each whole or not at all.
+
+    Raises:
+        DiskFullError: no space is left.
+        StoreError: the wheelhouse cannot be written.
+    """
+    target = wheelhouse / stored.wheel.name
+    with refuse_politely(wheelhouse):
+        wheelhouse.mkdir(parents=True, exist_ok=True)
+        write_atomically(wheelhouse / f"{stored.wheel.name}.json", _to_text(stored.record).encode())
+        if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
+            write_atomically(target, stored.wheel.read_bytes())
+    return target
+
+
+def require_writable(folder: Path) -> None:
+    """Make sure that a folder can be written before hours are spent on what goes into it.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    with refuse_politely(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+@contextmanager
+def refuse_politely(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says of a folder into our own errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"no space is left for {folder}",
+                why=os.strerror(error.errno),
+                remedy="Free space there; nothing half-written was left behind.",
+            ) from error
+        raise StoreError(
+            f"{folder} cannot be written",
+            why=str(error),
+            remedy="Choose another folder with --wheelhouse or --cache, or change its permissions.",
+        ) from error
+
+
+def _to_text(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

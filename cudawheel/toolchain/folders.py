@@ -1,0 +1,75 @@
+"""Folders that appear whole or not at all, and what the file system says when it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from cudawheel.errors import DiskFullError, StoreError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Say in our own words what went wrong while writing below `folder`.
+
+    Raises:
+        DiskFullError: no space or quota is left.
+        StoreError: writing is not allowed there.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"no space is left for {error.filename or folder}",
+                why=str(error.strerror),
+                remedy="Free some space, or keep the cache on a larger disk.",
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise StoreError(
+                f"{error.filename or folder} cannot be written",
+                why=str(error.strerror),
+                remedy="Give write permission, or keep the cache in a folder of your own.",
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of `target`, a file or folder that several processes may want to make at once."""
+    with disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        yield
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target` that takes its name once the block ends well; an older one is dropped.
+
+    To be used while holding the lock of `target`. A kill in the middle leaves `target` as it was, or absent, and the
+    half-made folder is swept away by the next one that comes here.
+    """
+    with disk_errors(target.parent):
+        for left_over in target.parent.glob(f".{target.name}.*.tmp"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+        retired = target.with_name(f".{target.name}.old.tmp")
+        try:
+            yield fresh
+            fresh.chmod(0o755)  # mkdtemp makes folders that others cannot read
+            if target.exists():
+                target.rename(retired)  # a folder that is not empty cannot be renamed over
+            fresh.rename(target)
+        finally:
+            for remains in (fresh, retired):
+                shutil.rmtree(remains, ignore_errors=True)
