@@ -7,6 +7,7 @@ by a test and a number is never given to another meaning.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -173,6 +174,18 @@ class DiskFullError(StoreError):
 
     exit_code = 19
     title = "disk full"
+
+    @classmethod
+    def from_os_error(cls, error: OSError) -> DiskFullError | None:
+        """Give the error that an `OSError` stands for, or None if it is about something else."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        return cls(
+            f"no space is left{f' for {error.filename}' if error.filename else ''}",
+            why=error.strerror or "",
+            remedy="Free some space, or choose a larger disk with --cache and --wheelhouse; nothing half-written was "
+            "left behind.",
+        )
 
 
 class InterruptedBuildError(CudawheelError):

@@ -57,7 +57,8 @@ class Linkage:
 def read_linkage(elf: ELFFile) -> Linkage:
     """Read the dynamic section and symbols; an object without them, a static one, has an empty linkage."""
     soname, needed, rpaths = "", [], []
-    for segment in elf.iter_segments("PT_DYNAMIC"):
+    segments: Any = elf.iter_segments("PT_DYNAMIC")
+    for segment in segments:
         for tag in segment.iter_tags():
             if tag.entry.d_tag == "DT_NEEDED":
                 needed.append(str(tag.needed))

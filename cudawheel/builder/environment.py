@@ -6,14 +6,16 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from cudawheel.errors import InstallError
 from cudawheel.model.progress import Progress
-from cudawheel.process import capture, stream
+from cudawheel.process import stream
 
 _COMPLETE = "cudawheel-complete.json"
 
@@ -61,7 +63,8 @@ class Environment:
 
     def version_of(self, package: str) -> str:
         """Give the version of an installed package, or an empty string."""
-        return next((pin.split("==")[1] for pin in self.packages if pin.split("==")[0] == package), "")
+        wanted = canonicalize_name(package)
+        return next((version for name, _, version in (p.partition("==") for p in self.packages) if name == wanted), "")
 
 
 def provide_environment(spec: EnvironmentSpec, cache: Path, log: Path, progress: Progress) -> Environment:
@@ -92,9 +95,8 @@ def make_environment(spec: EnvironmentSpec, folder: Path, log: Path) -> Environm
         overrides.write_text("\n".join(spec.overrides) + "\n", encoding="utf-8")
         install += ["--overrides", overrides]
     _run([*install, *dict.fromkeys(spec.requirements)], log, cwd=folder)
-    frozen = capture([uv, "pip", "list", "--format=json", "--python", python], cwd=folder)
-    pins = tuple(f"{row['name']}=={row['version']}" for row in json.loads(frozen.output.splitlines()[0]))
     site_packages = next(folder.glob("lib/python3*/site-packages"))
+    pins = tuple(sorted(f"{canonicalize_name(d.name)}=={d.version}" for d in distributions(path=[str(site_packages)])))
     (folder / _COMPLETE).write_text(
         json.dumps({"site_packages": str(site_packages), "packages": pins}), encoding="utf-8"
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import cudawheel
+from cudawheel.builder.tree import source_files
 from cudawheel.files import write_atomically
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -24,8 +25,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def own_wheel(folder: Path) -> Path:
     """Write `cudawheel-X-py3-none-any.whl` into a subfolder named by its content, unless it lies there already."""
     content = _pack()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    path = folder / digest / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
+    path = folder / hashlib.sha256(content).hexdigest()[:16] / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -35,11 +35,7 @@ def own_wheel(folder: Path) -> Path:
 def _pack() -> bytes:
     package = Path(cudawheel.__file__).parent
     info = f"cudawheel-{distribution('cudawheel').version}.dist-info"
-    members = {
-        f"cudawheel/{path.relative_to(package).as_posix()}": path.read_bytes()
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    members = {f"cudawheel/{path.relative_to(package)}": path.read_bytes() for path in source_files(package)}
     members[f"{info}/METADATA"] = _metadata()
     members[f"{info}/entry_points.txt"] = b"[console_scripts]\ncudawheel = cudawheel.cli.main:run\n"
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: cudawheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -45,11 +45,19 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of `target`, a file or folder that several processes may want to make at once."""
+    """Hold the lock of `target`, a folder that several processes may want to make at once.
+
+    Raises:
+        StoreError: there can be no lock, because nothing can be written there.
+    """
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def find_python(
     clean = {name: value for name, value in environ.items() if name not in _MISLEADING}
     rejections: list[Rejection] = []
     seen: set[Path] = set()
-    for candidate in _candidates(version, clean, running, uv or Path(find_uv_bin())):
+    for candidate in _candidates(version, clean, running, uv):
         if isinstance(candidate, Rejection):
             rejections.append(candidate)
         elif candidate.path not in seen:
@@ -115,7 +115,7 @@ class _Facts:
 
 
 def _candidates(
-    version: PythonVersion, environ: Mapping[str, str], running: Path, uv: Path
+    version: PythonVersion, environ: Mapping[str, str], running: Path, uv: Path | None
 ) -> Iterator[_Candidate | Rejection]:
     yield _Candidate("the running one", running)
     yield _ask_uv(version, environ, uv)
@@ -128,8 +128,12 @@ def _candidates(
         yield _Candidate("pyenv", version_folder / "bin" / "python")
 
 
-def _ask_uv(version: PythonVersion, environ: Mapping[str, str], uv: Path) -> _Candidate | Rejection:
-    command = (uv, "python", "find", str(version), "--no-python-downloads", "--no-project", "--system")
+def _ask_uv(version: PythonVersion, environ: Mapping[str, str], uv: Path | None) -> _Candidate | Rejection:
+    try:
+        program = uv or Path(find_uv_bin())
+    except FileNotFoundError as error:
+        return Rejection(origin="uv", candidate="uv", reason=str(error))
+    command = (program, "python", "find", str(version), "--no-python-downloads", "--no-project", "--system")
     answer = process.capture(command, env=environ, timeout=_SECONDS)
     lines = answer.output.strip().splitlines() or ["it said nothing"]
     if answer.ok:

@@ -1,7 +1,7 @@
 // The extension module torchmcubes._C: importing it registers three operators with torch.
 //
 // Only torch's stable ABI and Python's limited API are used, so one binary serves every torch and every Python from
-// the oldest supported on. The operators write into tensors that Python has allocated (see torchmcubes/__init__.py):
+// the oldest supported on. The operators write into tensors that Python has allocated (see python/torchmcubes/__init__.py):
 // there a failed allocation is the torch.OutOfMemoryError that people expect, which the stable ABI cannot pass on.
 #include <Python.h>  // limited: CMake defines Py_LIMITED_API
 

@@ -1,0 +1,61 @@
+"""`cudawheel build`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cudawheel.cli.console import BuildProgress
+from cudawheel.cli.options import cache_folder, read_selection, recipe_argument, selection_options, this_machine
+from cudawheel.cli.outcome import show_outcome
+from cudawheel.factory.factory import make_wheel
+from cudawheel.factory.request import BuildRequest
+from cudawheel.recipe.loading import load_recipe
+
+
+@click.command("build")
+@recipe_argument
+@selection_options
+@click.option("--wheelhouse", type=click.Path(path_type=Path), default="wheelhouse", show_default=True, help="Output folder.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for all that outlives a build.")
+@click.option("--no-cache", is_flag=True, help="Build even if the same wheel was built before.")
+@click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
+def command(
+    recipe: Path,
+    source: str | None,
+    toolchain: str,
+    wheelhouse: Path,
+    cache: Path | None,
+    no_cache: bool,  # noqa: FBT001 - click passes flags by name
+    as_json: bool,  # noqa: FBT001
+    **words: str | None,
+) -> None:
+    """Build the wheel of RECIPE, prove it and put it into the wheelhouse.
+
+    One variant is built: for this Python and the recipe's first torch, unless options choose another.
+    """
+    selection = read_selection(toolchain=toolchain, **_selection(words))
+    request = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
+    with BuildProgress() as progress:
+        outcome = make_wheel(
+            BuildRequest(
+                recipe=recipe,
+                selection=selection,
+                machine=this_machine(request),
+                toolchain=toolchain,  # type: ignore[arg-type] # click.Choice lets nothing else through
+                source=source,
+                wheelhouse=wheelhouse.absolute(),
+                cache=cache_folder(cache).absolute(),
+                reuse=not no_cache,
+                environ=dict(os.environ),
+            ),
+            progress,
+        )
+    show_outcome(outcome, as_json=as_json)
+
+
+def _selection(words: dict[str, Any]) -> dict[str, Any]:
+    return {name: words[name] for name in ("python_text", "torch_text", "cuda_text", "capabilities_text")}

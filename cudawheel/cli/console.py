@@ -1,0 +1,83 @@
+"""The one place that prints: errors, progress, and tables."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from cudawheel.errors import CudawheelError
+from cudawheel.schedule.budget import GIB
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_error(error: CudawheelError) -> None:
+    """Print an error: what happened, why, what to do."""
+    err.print(f"[bold red]error[/]: {escape(error.what)}  [dim]({error.title}, exit {error.exit_code})[/]")
+    for line in error.why.splitlines():
+        err.print(f"  {escape(line)}")
+    for line in error.remedy.splitlines():
+        err.print(f"[green]→[/] {escape(line)}")
+
+
+class BuildProgress:
+    """Shows a build as it runs: one live line on a terminal, one line a phase elsewhere."""
+
+    def __init__(self, console: Console = err) -> None:
+        self._console = console
+        self._start = time.monotonic()
+        self._phase = "starting"
+        self._detail = ""
+        self._steps = ""
+        self._memory = ""
+        self._live = Live(
+            console=console, get_renderable=self._line, transient=True, refresh_per_second=4, auto_refresh=True
+        )
+
+    def __enter__(self) -> BuildProgress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Begin a phase."""
+        self._phase, self._detail, self._steps, self._memory = name, detail, "", ""
+        if not self._console.is_terminal:
+            self._console.print(f"[{self._elapsed()}] {name} {detail}".rstrip(), markup=False)
+
+    def steps(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        self._steps = f"{done / 1e6:.0f} MB" if total > 1_000_000 or not total else f"[{done}/{total}]"
+        if not self._console.is_terminal and total and total <= 1_000_000:
+            self._console.print(f"[{self._elapsed()}] {self._phase} {self._steps} {self._memory}".rstrip(), markup=False)
+
+    def memory(self, now: int, peak: int) -> None:
+        """Show what the build holds."""
+        self._memory = f"{now / GIB:.1f} GiB now, {peak / GIB:.1f} GiB peak"
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(f"[{self._elapsed()}] {text}", markup=False)
+
+    def _elapsed(self) -> str:
+        seconds = int(time.monotonic() - self._start)
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+    def _line(self) -> Table:
+        line = Table.grid(padding=(0, 1))
+        parts = (self._phase, self._detail, self._steps, self._elapsed(), self._memory)
+        line.add_row(Spinner("dots"), Text("  ".join(part for part in parts if part), overflow="ellipsis", no_wrap=True))
+        return line

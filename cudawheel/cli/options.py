@@ -1,0 +1,79 @@
+"""Options that several commands share, and what they read from this machine and its environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from platformdirs import user_cache_path
+
+from cudawheel.data import capability_names
+from cudawheel.model.capability_request import CapabilityRequest
+from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
+from cudawheel.plan.plan import Machine, Selection
+from cudawheel.toolchain.gpus import visible_gpus
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+
+
+def selection_options(command: _Command) -> _Command:
+    """Add --python, --torch, --cuda, --capabilities and --toolchain to a command."""
+    options = (
+        click.option("--python", "python_text", metavar="X.Y", help="Python to build for; this one by default."),
+        click.option("--torch", "torch_text", metavar="X.Y", help="torch to build against."),
+        click.option("--cuda", "cuda_text", metavar="X.Y", help="CUDA to build with; torch's own by default."),
+        click.option(
+            "--capabilities",
+            "capabilities_text",
+            metavar="LIST",
+            help="Compute capabilities instead of the recipe's: 8.6;12.0+PTX, Blackwell, 'RTX 5070 Ti', native, …",
+        ),
+        click.option(
+            "--toolchain",
+            type=click.Choice(["package", "system", "redist"]),
+            default="package",
+            show_default=True,
+            help="Where nvcc comes from: the package index, this system, or NVIDIA's archives.",
+        ),
+        click.option("--source", metavar="LABEL", help="Use this source of the recipe and no other."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read_selection(
+    *, python_text: str | None, torch_text: str | None, cuda_text: str | None, capabilities_text: str | None, toolchain: str
+) -> Selection:
+    """Turn the words of the command line into a selection.
+
+    Raises:
+        UsageError: a version cannot be read.
+        CapabilityError: the capabilities cannot be read.
+    """
+    return Selection(
+        python=PythonVersion.parse(python_text) if python_text else None,
+        torch=TorchVersion.parse(torch_text) if torch_text else None,
+        cuda=CudaVersion.parse(cuda_text) if cuda_text else None,
+        capabilities=CapabilityRequest.parse(capabilities_text, capability_names()) if capabilities_text else None,
+        toolchain=toolchain,
+    )
+
+
+def this_machine(request: CapabilityRequest | None) -> Machine:
+    """Give the facts of this machine; its GPUs are looked for only if a request asks for them."""
+    gpus = visible_gpus() if request is not None and request.asks_this_machine else ()
+    python = PythonVersion(sys.version_info.major, sys.version_info.minor)
+    return Machine(machine=platform.machine(), python=python, gpus=gpus)
+
+
+def cache_folder(chosen: Path | None) -> Path:
+    """Give the cache: --cache, else CUDAWHEEL_CACHE, else the user's cache folder."""
+    return chosen or Path(os.environ.get("CUDAWHEEL_CACHE") or user_cache_path("cudawheel"))

@@ -1,0 +1,74 @@
+"""What `cudawheel build` prints at its end: the wheel, and what was proven of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from cudawheel.cli.console import out
+from cudawheel.data import gpus_by_capability
+from cudawheel.factory.factory import Outcome
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.schedule.budget import GIB
+
+_GPUS_SHOWN = 4
+
+
+def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """Print an outcome as a table for people, or the build record as JSON."""
+    if as_json:
+        click.echo(json.dumps({**outcome.record, "cached": outcome.cached, "path": str(outcome.wheel)}, indent=2))
+        return
+    record = outcome.record
+    out.print(f"[bold green]✓[/] [bold]{_short(outcome.wheel)}[/]{'  [dim](built before, checked)[/]' * outcome.cached}")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, text in _rows(outcome, record):
+        table.add_row(name, text)
+    out.print(table)
+
+
+def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
+    found = record["audit"]["capabilities"]
+    rows = [("machine code", f"{text:<5} {_gpus(text)}") for text in found["cubins"]]
+    rows += [("PTX", f"{text:<5} for what comes later") for text in found["ptx"]]
+    rows += [
+        ("left out", f"{verdict.capability}: {verdict.reason}")
+        for verdict in outcome.cell.verdicts
+        if not verdict.accepted
+    ]
+    rows.append(("source", escape(_source(record["source"]))))
+    imported = record["audit"]["imported"]
+    rows.append(("proven", f"audit passed; {imported['modules']} imports with torch {imported['torch']} alone"))
+    build = record["build"]
+    rows.append(
+        ("built", f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {build['jobs']} jobs, "
+         f"nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}")
+    )
+    name, version = outcome.wheel.name.split("-")[:2]
+    rows.append(("install", f"pip install --find-links {_short(outcome.wheel.parent)} {name}=={version}"))
+    return [(name, text if index == 0 or rows[index - 1][0] != name else text) for index, (name, text) in enumerate(rows)]
+
+
+def _source(source: dict[str, Any]) -> str:
+    pinned = f"{source['label']} ({source['kind']} {source['identity'][:12]})"
+    if not source["fallback"]:
+        return pinned
+    skipped = "; ".join(f"{skip['label']}: {skip['reason'].splitlines()[-1]}" for skip in source["skipped"])
+    return f"{pinned}, FALLBACK" + (f" because {skipped}" if skipped else ", asked for with --source")
+
+
+def _gpus(capability: str) -> str:
+    names = gpus_by_capability().get(ComputeCapability.parse(capability).base, ())
+    return ", ".join(names[-_GPUS_SHOWN:])
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

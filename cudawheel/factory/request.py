@@ -1,0 +1,37 @@
+"""What a person asks of the factory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cudawheel.plan.plan import Machine, Selection
+from cudawheel.toolchain.toolchain import ToolchainKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One call of `cudawheel build`.
+
+    Attributes:
+        recipe: the file.
+        selection: what the matrix is narrowed to.
+        machine: the facts of this machine.
+        toolchain: where nvcc comes from.
+        source: label of the only source to use, or None for all in order.
+        wheelhouse: where the finished wheel goes.
+        cache: where everything that outlives a build is kept.
+        reuse: whether a wheel that was built before will do.
+        environ: the person's environment.
+    """
+
+    recipe: Path
+    selection: Selection
+    machine: Machine
+    toolchain: ToolchainKind
+    source: str | None
+    wheelhouse: Path
+    cache: Path
+    reuse: bool
+    environ: Mapping[str, str]
