@@ -36,7 +36,7 @@ class Inspection:
     @property
     def coded(self) -> tuple[SharedObject, ...]:
         """The objects with device code in them."""
-        return tuple(item for item in self.objects if item.device_code)
+        return tuple(item for item in self.objects if item.device_code.coded)
 
     @property
     def capabilities(self) -> CapabilitySet:

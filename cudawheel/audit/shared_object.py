@@ -81,9 +81,6 @@ class DeviceCode:
             missing |= self.capabilities - container.capabilities
         return missing
 
-    def __bool__(self) -> bool:
-        return bool(self.coded)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedObject:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import patch_ng
 
+from cudawheel.builder.changes import read_patch
 from cudawheel.errors import PatchError
 from cudawheel.recipe.settings import BuildSettings, Replacement
 
@@ -23,33 +23,8 @@ def apply_changes(settings: BuildSettings, *, patches_folder: Path, project: Pat
         _replace(replacement, project)
 
 
-def changes_hash(settings: BuildSettings, patches_folder: Path) -> str:
-    """Hash all changes, contents of the patch files included; gives 64 hex digits.
-
-    Raises:
-        PatchError: a patch file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for name in settings.patches:
-        digest.update(_read_patch(patches_folder / name))
-    for replacement in settings.replacements:
-        digest.update(replacement.model_dump_json().encode())
-    return digest.hexdigest()
-
-
-def _read_patch(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PatchError(
-            f"cannot read the patch {path}",
-            why=error.strerror or str(error),
-            remedy="Correct `build.patches` of the recipe.",
-        ) from error
-
-
 def _apply_patch(path: Path, project: Path) -> None:
-    patches = patch_ng.fromstring(_read_patch(path))
+    patches = patch_ng.fromstring(read_patch(path))
     if not patches:
         raise PatchError(
             f"{path} is not a unified diff",

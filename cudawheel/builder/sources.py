@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cudawheel.builder import archives, git, tree
-from cudawheel.builder.patching import apply_changes, changes_hash
-from cudawheel.errors import PlanError, SourceUnreachableError
+from cudawheel.builder.identity import pinned_identity, source_folder
+from cudawheel.builder.patching import apply_changes
+from cudawheel.errors import SourceUnreachableError
 from cudawheel.model.progress import Progress
 from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.settings import BuildSettings
@@ -29,25 +30,6 @@ class FetchedSource:
     location: Path
     identity: str
     skipped: tuple[tuple[str, str], ...] = ()
-
-
-def candidates(loaded: LoadedRecipe, only: str | None) -> tuple[Source, ...]:
-    """Give the sources to try, in order; `only` names one and forbids the others.
-
-    Raises:
-        PlanError: no source has that label.
-    """
-    sources = loaded.recipe.sources
-    if only is None:
-        return sources
-    chosen = tuple(source for source in sources if source.label == only)
-    if not chosen:
-        raise PlanError(
-            f"{loaded.path.name} has no source labelled {only!r}",
-            why=f"It has {', '.join(repr(source.label) for source in sources)}.",
-            remedy="Name one of these with --source, or leave --source out.",
-        )
-    return chosen
 
 
 def fetch(loaded: LoadedRecipe, sources: tuple[Source, ...], cache: Path, progress: Progress) -> FetchedSource:
@@ -74,25 +56,6 @@ def fetch(loaded: LoadedRecipe, sources: tuple[Source, ...], cache: Path, progre
         why="\n".join(f"{label}: {reason}" for label, reason in skipped),
         remedy="Check the network and the proxy; for git, `url.<base>.insteadOf` can name a mirror.",
     )
-
-
-def pinned_identity(source: Source, loaded: LoadedRecipe) -> str:
-    """Give the commit or hash that a source is pinned to, without any network."""
-    if isinstance(source, GitSource):
-        return source.commit
-    if isinstance(source, PathSource):
-        return tree.tree_hash(_folder(source, loaded))
-    return source.sha256
-
-
-def describe(source: Source, settings: BuildSettings, loaded: LoadedRecipe) -> dict[str, str]:
-    """Give what a fingerprint and a build record say of a source, its patches included."""
-    facts = {"label": source.label, "kind": source.kind, "identity": pinned_identity(source, loaded)}
-    if settings.patches or settings.replacements:
-        facts["changes"] = changes_hash(settings, loaded.folder)
-    if isinstance(source, GitSource | UrlSource):
-        facts["url"] = source.url
-    return facts
 
 
 def lay_out(fetched: FetchedSource, loaded: LoadedRecipe, settings: BuildSettings, into: Path) -> Path:
@@ -122,15 +85,4 @@ def _bring(source: Source, loaded: LoadedRecipe, cache: Path, progress: Progress
         return archives.bring_sdist(source, cache / "archives", progress)
     if isinstance(source, UrlSource):
         return archives.bring_url(source, cache / "archives", progress)
-    return _folder(source, loaded)
-
-
-def _folder(source: PathSource, loaded: LoadedRecipe) -> Path:
-    folder = loaded.folder / source.path
-    if not folder.is_dir():
-        raise SourceUnreachableError(
-            f"the folder {folder} of source {source.label!r} is not there",
-            why=f"{folder} does not exist",
-            remedy=f"Correct `path` of source {source.label!r} in {loaded.path}.",
-        )
-    return folder
+    return source_folder(source, loaded)

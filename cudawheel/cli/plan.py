@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from cudawheel.builder.sources import candidates
+from cudawheel.builder.identity import candidates
 from cudawheel.cli.console import out
 from cudawheel.cli.options import read_selection, recipe_argument, selection_options, this_machine
 from cudawheel.plan.plan import Plan, make_plan

@@ -14,7 +14,8 @@ from cudawheel.model.progress import Progress
 from cudawheel.toolchain.folders import disk_errors
 
 SECONDS_WITHOUT_DATA = 20.0
-_CHUNK_BYTES = 1 << 20
+# What a broken connection can cost at most: a piece that has begun is not handed over.
+_CHUNK_BYTES = 1 << 16
 # A server that packs on the way would make sizes and ranges mean something else.
 _HEADERS = {"Accept-Encoding": "identity"}
 

@@ -72,7 +72,7 @@ def find_host_compiler(limits: CompilerLimits, environ: Mapping[str, str]) -> Ho
     path = environ.get("PATH", os.defpath)
     rejections: list[Rejection] = []
     for origin, cxx in _wished(wish, path) if wish else _on_path(limits, path):
-        found = _examine(cxx, limits)
+        found = _examine(cxx, limits, path)
         if isinstance(found, _Identity):
             return HostCompiler(
                 cxx=cxx,
@@ -113,11 +113,11 @@ def _on_path(limits: CompilerLimits, path: str) -> Iterator[tuple[str, Path]]:
             yield "PATH", Path(found)
 
 
-def _examine(cxx: Path, limits: CompilerLimits) -> _Identity | str:
+def _examine(cxx: Path, limits: CompilerLimits, path: str) -> _Identity | str:
     """Say what `cxx` is if nvcc accepts it, or the reason why it does not do."""
     # One call shows the macros that nvcc's own check reads, and fails where the standard library has no headers.
     command = (cxx, "-dM", "-E", "-x", "c++", "-include", "cstdint", "/dev/null")
-    answer = process.capture(command, timeout=_SECONDS)
+    answer = process.capture(command, env={"PATH": path, "LC_ALL": "C"}, timeout=_SECONDS)
     if not answer.ok:
         last = answer.output.strip().splitlines()[-1:] or ["it said nothing"]
         return f"it cannot preprocess C++ (exit status {answer.code}): {last[0]}"
@@ -158,7 +158,7 @@ def _none_fits(limits: CompilerLimits, rejections: list[Rejection], *, wish: str
             why=f"looked on PATH for {looked_for}",
             remedy=f"{_INSTALL}\n{_accepts(limits)}",
         )
-    others = [str(cxx) for _, cxx in _on_path(limits, path) if isinstance(_examine(cxx, limits), _Identity)]
+    others = [str(cxx) for _, cxx in _on_path(limits, path) if isinstance(_examine(cxx, limits, path), _Identity)]
     remedy = (
         f"Point to one that fits and is already here: CXX={others[0]}"
         if others

@@ -11,6 +11,7 @@ from cudawheel import process
 from cudawheel.errors import ToolchainError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.version import CudaVersion
+from cudawheel.toolchain.toolchain import Toolchain, ToolchainKind
 
 # An nvcc takes flags from NVCC_PREPEND_FLAGS and the like; these questions are asked without any of it.
 _BARE_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
@@ -51,6 +52,20 @@ def ask(nvcc: Path) -> NvccAnswer:
         version=CudaVersion.parse(match["version"]),
         release=match["release"],
         gpu_codes=tuple(sorted({ComputeCapability.parse(code) for code in codes})),
+    )
+
+
+def toolchain_at(home: Path, kind: ToolchainKind) -> Toolchain:
+    """Describe the toolkit at `home` by what its nvcc answers; raises as `ask` does."""
+    nvcc = home / "bin" / "nvcc"
+    answer = ask(nvcc)
+    return Toolchain(
+        kind=kind,
+        home=home,
+        nvcc=nvcc,
+        version=answer.version,
+        release=answer.release,
+        gpu_codes=answer.gpu_codes,
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cudawheel.errors import ToolchainError
 from cudawheel.model.version import CudaVersion
-from cudawheel.toolchain import nvcc
 from cudawheel.toolchain.compose import compose
+from cudawheel.toolchain.nvcc import toolchain_at
 from cudawheel.toolchain.toolchain import Toolchain
 
 # The nvidia-*-cu12 packages hold ptxas and libnvvm but no nvcc; the packages without suffix begin with CUDA 13.0.
@@ -67,19 +67,11 @@ def provide(cuda: CudaVersion, *, site_packages: Path, home: Path) -> Toolchain:
             remedy=f"Install {requirements(cuda)[0]} into it.",
         )
     compose(tree, home)
-    compiler = home / "bin" / "nvcc"
-    answer = nvcc.ask(compiler)
-    if answer.version != cuda:
+    toolchain = toolchain_at(home, "package")
+    if toolchain.version != cuda:
         raise ToolchainError(
-            f"the build environment holds nvcc {answer.version}, and the plan says CUDA {cuda}",
-            why=f"{tree / 'bin' / 'nvcc'} is release {answer.release}",
-            remedy=f"Require {requirements(cuda)[0]}, or plan for CUDA {answer.version}.",
+            f"the build environment holds nvcc {toolchain.version}, and the plan says CUDA {cuda}",
+            why=f"{tree / 'bin' / 'nvcc'} is release {toolchain.release}",
+            remedy=f"Require {requirements(cuda)[0]}, or plan for CUDA {toolchain.version}.",
         )
-    return Toolchain(
-        kind="package",
-        home=home,
-        nvcc=compiler,
-        version=answer.version,
-        release=answer.release,
-        gpu_codes=answer.gpu_codes,
-    )
+    return toolchain

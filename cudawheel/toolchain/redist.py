@@ -19,11 +19,11 @@ from urllib.parse import urljoin
 from cudawheel.errors import SourceUnreachableError, ToolchainError
 from cudawheel.model.progress import Progress
 from cudawheel.model.version import CudaVersion
-from cudawheel.toolchain import nvcc
 from cudawheel.toolchain.download import SECONDS_WITHOUT_DATA, Remote, download, read_url
 from cudawheel.toolchain.folders import disk_errors, locked, staged
 from cudawheel.toolchain.layout import missing_parts
 from cudawheel.toolchain.merge import merge, require_links_inside
+from cudawheel.toolchain.nvcc import toolchain_at
 from cudawheel.toolchain.toolchain import Toolchain
 from cudawheel.unpacking import unpack
 
@@ -78,22 +78,14 @@ def provide(
     with locked(home):
         if not home.is_dir():
             _install(edition, home, settings, progress)
-    compiler = home / "bin" / "nvcc"
-    answer = nvcc.ask(compiler)
-    if answer.version != cuda:
+    toolchain = toolchain_at(home, "redist")
+    if toolchain.version != cuda:
         raise ToolchainError(
-            f"NVIDIA's release {edition.release} holds nvcc {answer.version}, and the plan says CUDA {cuda}",
-            why=f"{compiler} is release {answer.release}",
+            f"NVIDIA's release {edition.release} holds nvcc {toolchain.version}, and the plan says CUDA {cuda}",
+            why=f"{toolchain.nvcc} is release {toolchain.release}",
             remedy="Ask for a release of the CUDA that torch was built with.",
         )
-    return Toolchain(
-        kind="redist",
-        home=home,
-        nvcc=compiler,
-        version=answer.version,
-        release=answer.release,
-        gpu_codes=answer.gpu_codes,
-    )
+    return toolchain
 
 
 def _install(edition: _Edition, home: Path, settings: RedistSettings, progress: Progress) -> None:

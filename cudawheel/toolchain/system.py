@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from cudawheel.errors import ToolchainError
 from cudawheel.model.version import CudaVersion
-from cudawheel.toolchain import nvcc
 from cudawheel.toolchain.candidates import Rejection, tried
 from cudawheel.toolchain.layout import missing_parts
+from cudawheel.toolchain.nvcc import home_of, toolchain_at
 from cudawheel.toolchain.toolchain import Toolchain
 
 # In the order in which torch's and CMake's own searches honour them.
@@ -66,7 +67,7 @@ def _candidates(cuda: CudaVersion, environ: Mapping[str, str], root: Path) -> It
     for folder in environ.get("PATH", "").split(":"):
         compiler = Path(folder) / "nvcc"
         if folder and compiler.is_file():
-            yield _Candidate(f"PATH ({compiler})", nvcc.home_of(compiler))
+            yield _Candidate(f"PATH ({compiler})", home_of(compiler))
     for home in _standard_folders(cuda, root):
         yield _Candidate("standard folder", home)
 
@@ -86,23 +87,15 @@ def _numbers(path: Path) -> tuple[int, ...]:
 
 def _examine(home: Path, cuda: CudaVersion) -> Toolchain | str:
     """Give the toolkit at `home`, or the reason why it does not do."""
-    compiler = home / "bin" / "nvcc"
     try:
-        answer = nvcc.ask(compiler)
+        toolchain = toolchain_at(home, "system")
     except ToolchainError as error:
         return error.why
-    if answer.version.major != cuda.major:
-        return f"it is CUDA {answer.version}; torch was built with {cuda}, and the major version must be the same"
+    version = toolchain.version
+    if version.major != cuda.major:
+        return f"it is CUDA {version}; torch was built with {cuda}, and the major version must be the same"
     missing = missing_parts(home)
     if missing:
         return f"it is not whole, missing {', '.join(missing)}"
-    note = f"CUDA {answer.version} at {home} stands in for {cuda}: another minor version of the same major one"
-    return Toolchain(
-        kind="system",
-        home=home,
-        nvcc=compiler,
-        version=answer.version,
-        release=answer.release,
-        gpu_codes=answer.gpu_codes,
-        notes=() if answer.version == cuda else (note,),
-    )
+    note = f"CUDA {version} at {home} stands in for {cuda}: another minor version of the same major one"
+    return toolchain if version == cuda else replace(toolchain, notes=(note,))

@@ -1,8 +1,8 @@
 // The extension module torchmcubes._C: importing it registers three operators with torch.
 //
 // Only torch's stable ABI and Python's limited API are used, so one binary serves every torch and every Python from
-// the oldest supported on. The operators write into tensors that Python has allocated (see python/torchmcubes/__init__.py):
-// there a failed allocation is the torch.OutOfMemoryError that people expect, which the stable ABI cannot pass on.
+// the oldest supported on. The operators write into tensors that torchmcubes/__init__.py has allocated: there a failed
+// allocation is the torch.OutOfMemoryError that people expect, which the stable ABI cannot pass on.
 #include <Python.h>  // limited: CMake defines Py_LIMITED_API
 
 #include <stdexcept>
@@ -95,26 +95,29 @@ private:
 
 void count_cpu(const Tensor& volume, double level, const Tensor& slots, const Tensor& vertices, const Tensor& faces,
                std::int64_t threads) {
-    count_on_cpu(grid_of(volume, level), slots_of(slots, volume), counts_of(vertices, faces, volume),
-                 static_cast<int>(threads));
+    const Grid grid = grid_of(volume, level);
+    count_on_cpu(grid, slots_of(slots, volume), counts_of(vertices, faces, volume), static_cast<int>(threads));
 }
 
 void count_cuda(const Tensor& volume, double level, const Tensor& slots, const Tensor& vertices, const Tensor& faces,
                 std::int64_t /*threads*/) {
+    const Grid grid = grid_of(volume, level);
     const CudaScope scope(volume);
-    count_on_cuda(grid_of(volume, level), slots_of(slots, volume), counts_of(vertices, faces, volume), scope.stream());
+    count_on_cuda(grid, slots_of(slots, volume), counts_of(vertices, faces, volume), scope.stream());
 }
 
 void emit_cpu(const Tensor& volume, double level, const Tensor& slots, const Tensor& vertex_ends,
               const Tensor& face_ends, const Tensor& vertices, const Tensor& faces, std::int64_t threads) {
-    emit_on_cpu(grid_of(volume, level), slots_of(slots, volume), ends_of(vertex_ends, face_ends, volume),
+    const Grid grid = grid_of(volume, level);
+    emit_on_cpu(grid, slots_of(slots, volume), ends_of(vertex_ends, face_ends, volume),
                 mesh_of(vertices, faces, volume), static_cast<int>(threads));
 }
 
 void emit_cuda(const Tensor& volume, double level, const Tensor& slots, const Tensor& vertex_ends,
                const Tensor& face_ends, const Tensor& vertices, const Tensor& faces, std::int64_t /*threads*/) {
+    const Grid grid = grid_of(volume, level);
     const CudaScope scope(volume);
-    emit_on_cuda(grid_of(volume, level), slots_of(slots, volume), ends_of(vertex_ends, face_ends, volume),
+    emit_on_cuda(grid, slots_of(slots, volume), ends_of(vertex_ends, face_ends, volume),
                  mesh_of(vertices, faces, volume), scope.stream());
 }
 
@@ -123,8 +126,9 @@ void sample_cpu(const Tensor& volume, const Tensor& points, const Tensor& out, s
 }
 
 void sample_cuda(const Tensor& volume, const Tensor& points, const Tensor& out, std::int64_t /*threads*/) {
+    const Samples samples = samples_of(volume, points, out);
     const CudaScope scope(volume);
-    sample_on_cuda(samples_of(volume, points, out), scope.stream());
+    sample_on_cuda(samples, scope.stream());
 }
 
 }  // namespace
@@ -152,6 +156,7 @@ STABLE_TORCH_LIBRARY_IMPL(torchmcubes, CUDA, library) {
 
 PyMODINIT_FUNC PyInit__C() {
     static PyModuleDef definition = {
-        PyModuleDef_HEAD_INIT, "torchmcubes._C", "Registers torch.ops.torchmcubes.", -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+        PyModuleDef_HEAD_INIT, "torchmcubes._C", "Registers torch.ops.torchmcubes.", -1,
+        nullptr, nullptr, nullptr, nullptr, nullptr};
     return PyModule_Create(&definition);
 }

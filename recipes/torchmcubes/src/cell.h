@@ -131,8 +131,8 @@ PORT_FN void emit_vertices(const Grid& grid, const Point& point, unsigned vertic
 }
 
 // Writes the triangles of a point's cell.
-PORT_FN void emit_faces(
-    const Grid& grid, const Point& point, std::uint64_t triangles, const Slot* slots, const Ends& ends, std::int32_t* out) {
+PORT_FN void emit_faces(const Grid& grid, const Point& point, std::uint64_t triangles, const Slot* slots,
+                        const Ends& ends, std::int32_t* out) {
     const Steps steps = steps_from(grid, point);
     const int indices = 3 * static_cast<int>(triangles >> 60);
     for (int i = 0; i < indices; ++i, triangles >>= 4) {

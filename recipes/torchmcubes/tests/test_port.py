@@ -402,7 +402,9 @@ def reference_interp(vol, points):
     return result
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8, 8), (1, 30, 4, 5), (2, 4, 30, 5), (5, 5, 4, 30), (2, 1, 1, 1), (3, 7, 1, 2)])
+@pytest.mark.parametrize(
+    "shape", [(3, 8, 8, 8), (1, 30, 4, 5), (2, 4, 30, 5), (5, 5, 4, 30), (2, 1, 1, 1), (3, 7, 1, 2)]
+)
 def test_interpolation(shape, device):
     generator = torch.Generator().manual_seed(3)
     vol = torch.randn(shape, generator=generator)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import Site, serving
+from loopback_server import Site, serving
 
 from cudawheel import process
 from cudawheel.errors import SourceHashError, SourceUnsafeError, ToolchainError

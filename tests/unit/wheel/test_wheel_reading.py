@@ -141,7 +141,8 @@ def test_damage_anywhere_is_found_or_harmless(tmp_path: Path, data: st.DataObjec
     path.write_bytes(content)
     try:
         wheel = Wheel.read(path)
-        wheel.verify_record()
+        if wheel.verify_record():
+            return
     except WheelError:
         return
     with wheel.open("demo_ext/_C.so") as source:

@@ -1,0 +1,62 @@
+"""A request narrowed to one source: what would be built, and the fingerprint that it would have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cudawheel
+from cudawheel.builder.identity import describe
+from cudawheel.builder.tree import tree_hash
+from cudawheel.factory.request import BuildRequest
+from cudawheel.model.variant import Variant
+from cudawheel.plan.fingerprint import fingerprint
+from cudawheel.plan.plan import Cell, make_plan
+from cudawheel.recipe.loading import LoadedRecipe
+from cudawheel.recipe.settings import BuildSettings
+from cudawheel.recipe.sources import Source
+from cudawheel.toolchain.compiler_limits import compiler_limits
+from cudawheel.toolchain.host_compiler import find_host_compiler
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source of one request. What is derived is computed when it is asked for, and once."""
+
+    request: BuildRequest
+    loaded: LoadedRecipe
+    source: Source
+
+    @cached_property
+    def settings(self) -> BuildSettings:
+        """`[build]` as it holds for this source."""
+        return self.loaded.recipe.settings_for(self.source)
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The chosen cell of the plan; raises PlanError or CapabilityError if there is none."""
+        plan = make_plan(self.loaded.recipe, self.settings, self.request.selection, self.request.machine)
+        return plan.choose(self.request.machine)
+
+    @cached_property
+    def variant(self) -> Variant:
+        """The variant of that cell."""
+        assert self.cell.variant is not None  # noqa: S101 - `choose` gives accepted cells only
+        return self.cell.variant
+
+    @cached_property
+    def source_facts(self) -> dict[str, str]:
+        """What identifies the source, its patches included."""
+        return describe(self.source, self.settings, self.loaded)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that goes into the wheel; raises HostCompilerError if there is no compiler."""
+        compiler = find_host_compiler(compiler_limits(self.variant.cuda), self.request.environ)
+        tools = {
+            "toolchain": self.request.toolchain,
+            "host_compiler": f"{compiler.family} {compiler.version}",
+            "cudawheel": tree_hash(Path(cudawheel.__file__).parent),
+        }
+        return fingerprint(self.loaded.recipe, self.settings, self.variant, source=self.source_facts, tools=tools)

@@ -1,0 +1,72 @@
+"""The long way: fetch, build, prove, store. Imported only when a wheel is not in the store already."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cudawheel.builder.build import Workplace, build_variant
+from cudawheel.builder.sources import FetchedSource, fetch
+from cudawheel.factory.job import Job
+from cudawheel.factory.proof import prove
+from cudawheel.factory.record import build_record
+from cudawheel.model.progress import Progress
+from cudawheel.store.store import Store, StoredWheel, refuse_politely
+
+
+def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, StoredWheel, bool]:
+    """Fetch the first source that can be reached, and build and store its wheel unless another process just did.
+
+    Returns:
+        The job of that source, the wheel, and whether it was in the store by then.
+
+    Raises:
+        CudawheelError: whatever stood in the way; the store holds nothing half-made.
+    """
+    request, loaded = jobs[0].request, jobs[0].loaded
+    sources = tuple(job.source for job in jobs)
+    fetched = fetch(loaded, sources, request.cache / "sources", progress)
+    job = jobs[sources.index(fetched.source)]
+    _announce_fallback(job, fetched, progress)
+    with store.claim(job.fingerprint, progress):
+        ready = store.find(job.fingerprint) if request.reuse else None
+        return job, ready or _build_and_prove(job, fetched, store, progress), ready is not None
+
+
+def _announce_fallback(job: Job, fetched: FetchedSource, progress: Progress) -> None:
+    if job.loaded.recipe.is_fallback(fetched.source) and fetched.skipped:
+        label, reason = fetched.skipped[0]
+        progress.note(f"FALLBACK: source {label!r} could not be reached ({reason.splitlines()[0]})")
+        progress.note(f"building source {fetched.source.label!r} instead; --source {label} forbids this")
+
+
+def _build_and_prove(job: Job, fetched: FetchedSource, store: Store, progress: Progress) -> StoredWheel:
+    with _workplace(job) as place:
+        built = build_variant(job.loaded, fetched, job.settings, job.variant, job.request.toolchain, place, progress)
+        wheel, report = prove(job.loaded, job.settings, job.variant, fetched, built, place, progress)
+        record = build_record(
+            job.loaded,
+            fetched,
+            job.variant,
+            built,
+            fingerprint=job.fingerprint,
+            source=job.source_facts,
+            wheel=wheel,
+            audit=report,
+        )
+        return store.add(job.fingerprint, wheel, record)
+
+
+@contextmanager
+def _workplace(job: Job) -> Iterator[Workplace]:
+    cache = job.request.cache
+    log = cache / "logs" / f"{job.loaded.recipe.package.name}-{job.variant.identifier}-{job.fingerprint[:8]}.log"
+    work = cache / "work" / job.fingerprint[:16]
+    with refuse_politely(cache):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+    try:
+        yield Workplace(cache=cache, work=work, log=log, environ=job.request.environ)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
