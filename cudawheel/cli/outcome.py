@@ -11,12 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cudawheel.cli.console import out
-from cudawheel.data import gpus_by_capability
+from cudawheel.data import known_for
 from cudawheel.factory.factory import Outcome
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.schedule.budget import GIB
-
-_GPUS_SHOWN = 4
 
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
@@ -53,7 +51,7 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     )
     name, version = outcome.wheel.name.split("-")[:2]
     rows.append(("install", f"pip install --find-links {_short(outcome.wheel.parent)} {name}=={version}"))
-    return [(name, text if index == 0 or rows[index - 1][0] != name else text) for index, (name, text) in enumerate(rows)]
+    return [("" if index and rows[index - 1][0] == label else label, text) for index, (label, text) in enumerate(rows)]
 
 
 def _source(source: dict[str, Any]) -> str:
@@ -65,8 +63,7 @@ def _source(source: dict[str, Any]) -> str:
 
 
 def _gpus(capability: str) -> str:
-    names = gpus_by_capability().get(ComputeCapability.parse(capability).base, ())
-    return ", ".join(names[-_GPUS_SHOWN:])
+    return known_for().get(ComputeCapability.parse(capability).base, "")
 
 
 def _short(path: Path) -> str:

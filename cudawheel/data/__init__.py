@@ -18,6 +18,10 @@ def read_json(name: str) -> Any:  # noqa: ANN401 - the shape is the file's own; 
     return json.loads(files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
+# The nvidia-*-cu12 packages hold ptxas and libnvvm but no nvcc; whole toolkits on the package index begin here.
+FIRST_PACKAGED_CUDA = CudaVersion(13, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapabilitySpan:
     """The CUDA releases that compile for a capability; `last` is None while it is supported."""
@@ -79,9 +83,9 @@ def capability_names() -> dict[str, tuple[ComputeCapability, ...]]:
 
 
 @cache
-def gpus_by_capability() -> dict[ComputeCapability, tuple[str, ...]]:
-    """Give the well-known GPUs of each capability, spelt as people do."""
-    return {ComputeCapability.parse(name): tuple(gpus) for name, gpus in read_json("gpus")["gpus"].items()}
+def known_for() -> dict[ComputeCapability, str]:
+    """Give the GPUs that people know each capability by, as a phrase."""
+    return {ComputeCapability.parse(name): phrase for name, phrase in read_json("gpus")["known_for"].items()}
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cudawheel.data import TorchRelease, torch_releases
+from cudawheel.data import FIRST_PACKAGED_CUDA, TorchRelease, torch_releases
 from cudawheel.errors import CapabilityError, PlanError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
@@ -20,10 +20,6 @@ from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.capabilities import Verdict, accepted, compilable, judge
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings
-
-# The package index has no nvcc for CUDA 12: its -cu12 packages hold ptxas and libnvvm alone.
-FIRST_PACKAGED_CUDA = CudaVersion(13, 0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:

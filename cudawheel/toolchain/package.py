@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cudawheel.data import FIRST_PACKAGED_CUDA
 from cudawheel.errors import ToolchainError
 from cudawheel.model.version import CudaVersion
 from cudawheel.toolchain.compose import compose
 from cudawheel.toolchain.nvcc import toolchain_at
 from cudawheel.toolchain.toolchain import Toolchain
-
-# The nvidia-*-cu12 packages hold ptxas and libnvvm but no nvcc; the packages without suffix begin with CUDA 13.0.
-FIRST = CudaVersion(13, 0)
 
 # What a compiler needs. The libraries (cuBLAS and so on) come with torch, whose own requirement pins them.
 EXTRAS = ("nvcc", "cccl", "crt", "nvvm", "cudart")
@@ -38,10 +36,10 @@ def require_packaged(cuda: CudaVersion) -> None:
     Raises:
         ToolchainError: it is older than the first one.
     """
-    if cuda < FIRST:
+    if cuda < FIRST_PACKAGED_CUDA:
         raise ToolchainError(
             f"the package index has no nvcc for CUDA {cuda}",
-            why=f"Python packages of a whole toolkit begin with CUDA {FIRST}.",
+            why=f"Python packages of a whole toolkit begin with CUDA {FIRST_PACKAGED_CUDA}.",
             remedy="Use a toolkit that is installed with --toolchain system, or have NVIDIA's archives fetched with "
             "--toolchain redist, or choose a torch built with CUDA 13.0 or later.",
         )
