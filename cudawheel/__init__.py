@@ -1,0 +1,1 @@
+"""Wheel factory and PEP 517 build backend for CUDA extensions of PyTorch."""

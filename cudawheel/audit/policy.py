@@ -41,6 +41,7 @@ class Policy:
         manylinux_libraries: libraries that every Linux desktop has (PEP 600), the dynamic loader among them.
         versioned_libraries: system libraries whose symbols all carry versions.
         interpreter_symbols: patterns of symbols that Python itself gives.
+        cxx_runtime_symbols: matches symbols of the C++ runtime.
         torch_symbols: matches symbols that only torch can define.
     """
 
@@ -48,6 +49,7 @@ class Policy:
     manylinux_libraries: tuple[str, ...]
     versioned_libraries: tuple[str, ...]
     interpreter_symbols: tuple[str, ...]
+    cxx_runtime_symbols: re.Pattern[str]
     torch_symbols: re.Pattern[str]
 
     def find_runtime(self, library: str) -> RuntimeLibrary | None:
@@ -75,8 +77,13 @@ def load_policy() -> Policy:
         manylinux_libraries=(*_LOADERS, *_read_manylinux()),
         versioned_libraries=tuple(data["versioned_libraries"]["patterns"]),
         interpreter_symbols=tuple(data["interpreter_symbols"]["patterns"]),
-        torch_symbols=re.compile("|".join(f"(?:{pattern})" for pattern in data["torch_symbols"]["patterns"])),
+        cxx_runtime_symbols=_any_of(data["cxx_runtime_symbols"]["patterns"]),
+        torch_symbols=_any_of(data["torch_symbols"]["patterns"]),
     )
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
 def _read_manylinux() -> tuple[str, ...]:

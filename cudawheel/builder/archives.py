@@ -41,7 +41,7 @@ def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url:
                     remedy="Correct `version` of the source, or use a git source.",
                 )
             answer = index.s.get(sdist.url, stream=True, timeout=_TIMEOUT_SECONDS)
-            return _store(answer, sdist.filename, source.sha256, what, cache, progress)
+            return _store(answer, sdist.filename, source.sha256, cache / source.sha256, progress)
     except (requests.RequestException, LookupError) as error:
         raise _unreachable(what, error) from error
 
@@ -53,7 +53,7 @@ def bring_url(source: UrlSource, cache: Path, progress: Progress) -> Path:
     try:
         answer = requests.get(source.url, stream=True, timeout=_TIMEOUT_SECONDS)
         name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
-        return _store(answer, name, source.sha256, source.url, cache, progress)
+        return _store(answer, name, source.sha256, cache / source.sha256, progress)
     except requests.RequestException as error:
         raise _unreachable(source.url, error) from error
 
@@ -87,11 +87,8 @@ def _kept(cache: Path, sha256: str) -> Path | None:
     return next((p for p in folder.iterdir() if not p.name.startswith(".")), None) if folder.is_dir() else None
 
 
-def _store(
-    answer: requests.Response, name: str, sha256: str, what: str, cache: Path, progress: Progress
-) -> Path:
+def _store(answer: requests.Response, name: str, sha256: str, folder: Path, progress: Progress) -> Path:
     answer.raise_for_status()
-    folder = cache / sha256
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{name}.{os.getpid()}"
     try:
@@ -101,7 +98,7 @@ def _store(
         found = sha256_of(partial)
         if found != sha256:
             raise SourceHashError(
-                f"{what} is not what the recipe pinned",
+                f"{name} is not what the recipe pinned",
                 why=f"expected sha256 {sha256}\nfound    sha256 {found}",
                 remedy="If the new file is trusted, change `sha256` in the recipe; otherwise do not build it.",
             )

@@ -5,48 +5,27 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from cudawheel.builder.environment import Environment, EnvironmentSpec, provide_environment
 from cudawheel.builder.frontend import Backend, static_requires
+from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.requirements import build_requires
-from cudawheel.builder.sources import FetchedSource, lay_out
+from cudawheel.builder.sources import lay_out
 from cudawheel.builder.variables import capability_variables, job_variables, torch_variables
 from cudawheel.errors import CapabilityError
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.progress import Progress
-from cudawheel.model.variant import Variant
-from cudawheel.recipe.loading import LoadedRecipe
-from cudawheel.recipe.settings import BuildSettings
 from cudawheel.schedule.budget import Allocation, allocate, available_memory, usable_cores
 from cudawheel.toolchain.compiler_limits import compiler_limits
 from cudawheel.toolchain.environment import build_environment, search_path
 from cudawheel.toolchain.host_compiler import HostCompiler, find_host_compiler
 from cudawheel.toolchain.interpreter import find_python
 from cudawheel.toolchain.provide import ToolchainRequest, provide
-from cudawheel.toolchain.toolchain import Toolchain, ToolchainKind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
-    """Where a build may write, and what it may take from the person's environment.
-
-    Attributes:
-        cache: sources, environments and toolkits that outlive a build.
-        work: the folder that this build has to itself; the same each time, since compilers write paths into
-            what they make.
-        log: file that receives all output.
-        environ: the person's environment.
-    """
-
-    cache: Path
-    work: Path
-    log: Path
-    environ: Mapping[str, str]
+from cudawheel.toolchain.toolchain import Toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +33,33 @@ class BuiltWheel:
     """A wheel as the backend made it, and how.
 
     Attributes:
-        seconds: from the laid-out source to the wheel.
-        compiling_after: seconds from the start of `build_variant` until the backend began to build.
+        variables: environment variables that steered the build.
+        seconds: from the fetched source to the wheel.
+        seconds_until_compiling: of these, the ones before the backend began to build.
         peak_memory: bytes that the backend and all its compilers held at most.
         largest_process: bytes that a single one of them held at most.
-        variables: environment variables that steer the build.
     """
 
     wheel: Path
     environment: Environment
-    toolchain: Toolchain
-    compiler: HostCompiler
-    allocation: Allocation
+    tools: Tools
     variables: dict[str, str]
     seconds: float
-    compiling_after: float
+    seconds_until_compiling: float
     peak_memory: int
     largest_process: int
 
 
-def build_variant(
-    loaded: LoadedRecipe,
-    fetched: FetchedSource,
-    settings: BuildSettings,
-    variant: Variant,
-    kind: ToolchainKind,
-    place: Workplace,
-    progress: Progress,
-) -> BuiltWheel:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a build works with: the toolkit, the host compiler, and how many of them may run at once."""
+
+    toolchain: Toolchain
+    compiler: HostCompiler
+    allocation: Allocation
+
+
+def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> BuiltWheel:
     """Build one variant from a fetched source.
 
     Raises:
@@ -91,84 +69,59 @@ def build_variant(
     start = time.monotonic()
     shutil.rmtree(place.work, ignore_errors=True)
     place.work.mkdir(parents=True)
-    project = lay_out(fetched, loaded, settings, place.work / "source")
-    interpreter = find_python(variant.python, environ=place.environ, running=Path(sys.executable))
-    declared = static_requires(project)
-    spec = EnvironmentSpec(
-        interpreter=interpreter.path,
-        requirements=build_requires(declared, settings, variant, kind, place.cache / "own"),
-        overrides=settings.overrides,
-    )
+    project = lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
+    spec = _environment_spec(order, project, place)
     environment = provide_environment(spec, place.cache / "environments", place.log, progress)
-    toolchain = _toolchain(kind, variant, environment, place, progress)
-    compiler = find_host_compiler(compiler_limits(toolchain.version, toolchain.home), place.environ)
-    allocation = allocate(settings.memory_per_job, cores=usable_cores(), available=available_memory())
-    progress.note(allocation.reason)
+    tools = _tools(order, environment, place, progress)
     variables = {
-        **capability_variables(settings, variant.capabilities),
-        **job_variables(allocation.jobs),
-        **settings.environment,
+        **capability_variables(order.settings, order.variant.capabilities),
+        **job_variables(tools.allocation.jobs),
+        **order.settings.environment,
     }
-
-    def backend_in(environment: Environment) -> Backend:
-        environ = build_environment(
-            place.environ,
-            toolchain=toolchain,
-            compiler=compiler,
-            path=search_path(
-                place.environ.get("PATH", ""),
-                first=(environment.scripts, toolchain.home / "bin"),
-                shadows=place.cache / "shadows",
-            ),
-            extra={
-                **torch_variables(environment.site_packages),
-                **variables,
-                "CUDAWHEEL_CUDA_HOME": str(toolchain.home),
-                "TMPDIR": str(_temporary_folder(place.work)),
-            },
-        )
-        return Backend(project, environment, environ, log=place.log, progress=progress)
-
-    asked = backend_in(environment).dynamic_requires(settings.config_settings)
-    missing = tuple(text for text in asked if not _satisfied(text, environment))
-    if missing:
-        spec = EnvironmentSpec(
-            interpreter=spec.interpreter, requirements=(*spec.requirements, *missing), overrides=spec.overrides
-        )
-        environment = provide_environment(spec, place.cache / "environments", place.log, progress)
-    backend = backend_in(environment)
+    environment, backend = _ready_backend(project, spec, environment, tools, variables, order, place, progress)
     began = time.monotonic()
-    wheel = backend.build_wheel(settings.config_settings, place.work / "wheel")
+    wheel = backend.build_wheel(order.settings.config_settings, place.work / "wheel")
     return BuiltWheel(
         wheel=wheel,
         environment=environment,
-        toolchain=toolchain,
-        compiler=compiler,
-        allocation=allocation,
+        tools=tools,
         variables=variables,
         seconds=time.monotonic() - start,
-        compiling_after=began - start,
+        seconds_until_compiling=began - start,
         peak_memory=backend.watch.peak,
         largest_process=backend.watch.largest_process,
     )
 
 
-def _toolchain(
-    kind: ToolchainKind, variant: Variant, environment: Environment, place: Workplace, progress: Progress
-) -> Toolchain:
-    progress.phase("toolkit", f"CUDA {variant.cuda}")
+def _environment_spec(order: BuildOrder, project: Path, place: Workplace) -> EnvironmentSpec:
+    interpreter = find_python(order.variant.python, environ=place.environ, running=Path(sys.executable))
+    return EnvironmentSpec(
+        interpreter=interpreter.path,
+        requirements=build_requires(
+            static_requires(project), order.settings, order.variant, order.toolchain, place.cache / "own"
+        ),
+        overrides=order.settings.overrides,
+    )
+
+
+def _tools(order: BuildOrder, environment: Environment, place: Workplace, progress: Progress) -> Tools:
+    progress.phase("toolkit", f"CUDA {order.variant.cuda}")
     request = ToolchainRequest(
-        cuda=variant.cuda,
+        cuda=order.variant.cuda,
         folder=place.cache / "toolkits",
         environ=place.environ,
         site_packages=environment.site_packages,
-        machine=variant.machine,
+        machine=order.variant.machine,
+        redist=order.redist,
+        progress=progress,
     )
-    toolchain = provide(kind, request)
-    _refuse_unknown(variant.capabilities, toolchain)
-    for note in toolchain.notes:
+    toolchain = provide(order.toolchain, request)
+    _refuse_unknown(order.variant.capabilities, toolchain)
+    compiler = find_host_compiler(compiler_limits(toolchain.version, toolchain.home), place.environ)
+    allocation = allocate(order.settings.memory_per_job, cores=usable_cores(), available=available_memory())
+    for note in (*toolchain.notes, *compiler.notes, allocation.reason):
         progress.note(note)
-    return toolchain
+    return Tools(toolchain=toolchain, compiler=compiler, allocation=allocation)
 
 
 def _refuse_unknown(capabilities: CapabilitySet, toolchain: Toolchain) -> None:
@@ -184,16 +137,54 @@ def _refuse_unknown(capabilities: CapabilitySet, toolchain: Toolchain) -> None:
         )
 
 
+def _ready_backend(  # noqa: PLR0917 - the one place where everything of a build comes together
+    project: Path,
+    spec: EnvironmentSpec,
+    environment: Environment,
+    tools: Tools,
+    variables: dict[str, str],
+    order: BuildOrder,
+    place: Workplace,
+    progress: Progress,
+) -> tuple[Environment, Backend]:
+    """Ask the backend what it needs besides, install that, and give it in the environment that has everything."""
+
+    def backend_in(environment: Environment) -> Backend:
+        environ = _environ(environment, tools, variables, place)
+        return Backend(project, environment, environ, log=place.log, progress=progress)
+
+    backend = backend_in(environment)
+    asked = backend.dynamic_requires(order.settings.config_settings)
+    missing = tuple(text for text in asked if not _satisfied(text, environment))
+    if not missing:
+        return environment, backend
+    complete = replace(spec, requirements=(*spec.requirements, *missing))
+    environment = provide_environment(complete, place.cache / "environments", place.log, progress)
+    return environment, backend_in(environment)
+
+
+def _environ(environment: Environment, tools: Tools, variables: dict[str, str], place: Workplace) -> dict[str, str]:
+    home = tools.toolchain.home
+    path = search_path(
+        place.environ.get("PATH", ""),
+        first=(environment.scripts, home / "bin"),
+        shadows=place.cache / "shadows",
+    )
+    # nvcc names its intermediate files after TMPDIR, and such a path can end up in what it makes.
+    temporary = place.work / "tmp"
+    temporary.mkdir(exist_ok=True)
+    extra = {
+        **torch_variables(environment.site_packages),
+        **variables,
+        "CUDAWHEEL_CUDA_HOME": str(home),
+        "TMPDIR": str(temporary),
+    }
+    return build_environment(place.environ, toolchain=tools.toolchain, compiler=tools.compiler, path=path, extra=extra)
+
+
 def _satisfied(requirement: str, environment: Environment) -> bool:
     wanted = Requirement(requirement)
     if wanted.marker is not None and not wanted.marker.evaluate():
         return True
     version = environment.version_of(wanted.name)
     return bool(version) and wanted.specifier.contains(version, prereleases=True)
-
-
-def _temporary_folder(work: Path) -> Path:
-    # nvcc names its intermediate files after TMPDIR, and their paths can end up in what it makes.
-    folder = work / "tmp"
-    folder.mkdir(exist_ok=True)
-    return folder

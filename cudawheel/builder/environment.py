@@ -89,7 +89,7 @@ def make_environment(spec: EnvironmentSpec, folder: Path, log: Path) -> Environm
     uv = find_uv_bin()
     _run([uv, "venv", "--quiet", "--no-project", "--python", spec.interpreter, folder], log)
     python = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--no-progress", "--python", python]
+    install: list[str | Path] = [uv, "pip", "install", "--no-progress", "--python", python]
     if spec.overrides:
         overrides = folder / "overrides.txt"
         overrides.write_text("\n".join(spec.overrides) + "\n", encoding="utf-8")
@@ -122,6 +122,5 @@ def _run(command: list[str | Path], log: Path, cwd: Path | None = None) -> None:
         raise InstallError(
             "the build environment cannot be installed",
             why="\n".join(done.output.splitlines()[-15:]),
-            remedy="If the package index is a private one, name it in UV_DEFAULT_INDEX. "
-            f"The whole output is in {log}.",
+            remedy=f"If the package index is a private one, name it in UV_DEFAULT_INDEX. The whole output is in {log}.",
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from build import BuildBackendException, BuildException, ProjectBuilder
@@ -11,7 +13,7 @@ from pyproject_hooks import BackendUnavailable
 
 from cudawheel.builder.diagnosis import diagnose
 from cudawheel.builder.environment import Environment
-from cudawheel.errors import BuildError
+from cudawheel.errors import BuildError, DiskFullError
 from cudawheel.model.progress import Progress
 from cudawheel.process import Finished, stream
 from cudawheel.schedule.watch import MemoryWatch
@@ -57,7 +59,8 @@ class Backend:
         """
         self._progress.phase("backend", "asking what it needs")
         try:
-            return tuple(sorted(self._builder.get_requires_for_build("wheel", _plain(config_settings))))
+            with _quiet():
+                return tuple(sorted(self._builder.get_requires_for_build("wheel", _plain(config_settings))))
         except (BuildBackendException, BackendUnavailable) as error:
             raise self._failure("the package's build backend does not say what it needs", error) from error
 
@@ -71,14 +74,14 @@ class Backend:
         self._progress.phase("compiling")
         into.mkdir(parents=True, exist_ok=True)
         try:
-            with self.watch:
+            with self.watch, _quiet():
                 return Path(self._builder.build("wheel", into, _plain(config_settings)))
         except (BuildBackendException, BackendUnavailable) as error:
             raise self._failure("the package did not build", error) from error
 
-    def _run(self, command: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    def _run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         self._last = stream(
-            command,
+            cmd,
             log=self._log,
             env=self._environ,
             extra_env=extra_environ,
@@ -94,10 +97,18 @@ class Backend:
         if match := _NINJA_EDGE.match(line):
             self._progress.steps(int(match[1]), int(match[2]))
 
-    def _failure(self, what: str, error: Exception) -> BuildError:
+    def _failure(self, what: str, error: Exception) -> BuildError | DiskFullError:
         output = self._log.read_text(encoding="utf-8", errors="replace")
         tail = self._last.output.splitlines()[-_TAIL_LINES:] if self._last else [str(error)]
         return diagnose(what, output=output, tail=tail, log=self._log)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave to the log what build reads out of a backend's output as warnings, such as torch's about NumPy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _plain(config_settings: Mapping[str, Sequence[str]]) -> dict[str, str | Sequence[str]]:

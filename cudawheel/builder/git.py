@@ -50,7 +50,9 @@ def bring(url: str, commit: str, cache: Path) -> Path:
 
 def check_out(bare: Path, commit: str, into: Path) -> None:
     """Check a commit out into a folder that does not exist yet, submodules included."""
-    _checked(["git", "clone", "--quiet", "--shared", "--no-checkout", bare, into], str(bare))
+    # Not a clone: the cached repository may be shallow, and no branch of it need lead to the commit.
+    _checked(["git", "init", "--quiet", into], str(bare))
+    _checked(["git", "-C", into, "fetch", "--quiet", "--depth=1", bare.as_uri(), commit], str(bare))
     _checked(["git", "-C", into, "-c", "advice.detachedHead=false", "checkout", "--quiet", commit], str(bare))
     if (into / ".gitmodules").exists():
         _checked(["git", "-C", into, "submodule", "update", "--quiet", "--init", "--recursive"], str(bare))

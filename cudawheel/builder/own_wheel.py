@@ -25,7 +25,11 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def own_wheel(folder: Path) -> Path:
     """Write `cudawheel-X-py3-none-any.whl` into a subfolder named by its content, unless it lies there already."""
     content = _pack()
-    path = folder / hashlib.sha256(content).hexdigest()[:16] / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
+    path = (
+        folder
+        / hashlib.sha256(content).hexdigest()[:16]
+        / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
+    )
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

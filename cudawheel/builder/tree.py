@@ -10,7 +10,18 @@ from pathlib import Path
 
 # What building, testing and editing leave behind; none of it is source.
 _LEFTOVERS = frozenset(
-    {".git", ".venv", ".nox", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist"}
+    {
+        ".git",
+        ".venv",
+        ".nox",
+        "__pycache__",
+        ".pytest_cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        "build",
+        "dist",
+    }
 )
 
 

@@ -19,14 +19,22 @@ from cudawheel.recipe.loading import load_recipe
 @click.command("build")
 @recipe_argument
 @selection_options
-@click.option("--wheelhouse", type=click.Path(path_type=Path), default="wheelhouse", show_default=True, help="Output folder.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for all that outlives a build.")
-@click.option("--no-cache", is_flag=True, help="Build even if the same wheel was built before.")
+@click.option(
+    "--wheelhouse", type=click.Path(path_type=Path), default="wheelhouse", show_default=True, help="Output folder."
+)
+@click.option(
+    "--cache", type=click.Path(path_type=Path), envvar="CUDAWHEEL_CACHE", help="Folder for all that outlives a build."
+)
+@click.option("--redist-url", default="", metavar="URL", help="A mirror of NVIDIA's archives, for --toolchain redist.")
+@click.option(
+    "--no-cache", is_flag=True, envvar="CUDAWHEEL_NO_CACHE", help="Build even if the same wheel was built before."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
 def command(
     recipe: Path,
     source: str | None,
     toolchain: str,
+    redist_url: str,
     wheelhouse: Path,
     cache: Path | None,
     no_cache: bool,  # noqa: FBT001 - click passes flags by name
@@ -46,6 +54,7 @@ def command(
                 selection=selection,
                 machine=this_machine(request),
                 toolchain=toolchain,  # type: ignore[arg-type] # click.Choice lets nothing else through
+                redist_url=redist_url,
                 source=source,
                 wheelhouse=wheelhouse.absolute(),
                 cache=cache_folder(cache).absolute(),

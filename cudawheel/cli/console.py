@@ -11,9 +11,13 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import Self
 
 from cudawheel.errors import CudawheelError
 from cudawheel.schedule.budget import GIB
+
+# Steps are ninja's edges or bytes of a download; no build has as many edges as an archive has bytes.
+_MOST_EDGES = 10_000
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -42,7 +46,7 @@ class BuildProgress:
             console=console, get_renderable=self._line, transient=True, refresh_per_second=4, auto_refresh=True
         )
 
-    def __enter__(self) -> BuildProgress:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -60,9 +64,12 @@ class BuildProgress:
 
     def steps(self, done: int, total: int) -> None:
         """Show how much is done."""
-        self._steps = f"{done / 1e6:.0f} MB" if total > 1_000_000 or not total else f"[{done}/{total}]"
-        if not self._console.is_terminal and total and total <= 1_000_000:
-            self._console.print(f"[{self._elapsed()}] {self._phase} {self._steps} {self._memory}".rstrip(), markup=False)
+        bytes_ = total == 0 or total > _MOST_EDGES
+        self._steps = f"{done / 1e6:.0f} MB" if bytes_ else f"[{done}/{total}]"
+        if not self._console.is_terminal and not bytes_:
+            self._console.print(
+                f"[{self._elapsed()}] {self._phase} {self._steps} {self._memory}".rstrip(), markup=False
+            )
 
     def memory(self, now: int, peak: int) -> None:
         """Show what the build holds."""
@@ -79,5 +86,7 @@ class BuildProgress:
     def _line(self) -> Table:
         line = Table.grid(padding=(0, 1))
         parts = (self._phase, self._detail, self._steps, self._elapsed(), self._memory)
-        line.add_row(Spinner("dots"), Text("  ".join(part for part in parts if part), overflow="ellipsis", no_wrap=True))
+        line.add_row(
+            Spinner("dots"), Text("  ".join(part for part in parts if part), overflow="ellipsis", no_wrap=True)
+        )
         return line

@@ -30,7 +30,12 @@ _EXIT_NOT_RUNNING = 20
 
 @click.command("inspect")
 @click.argument("subject", metavar="WHEEL|FILE.so|FOLDER|PACKAGE")
-@click.option("--gpu", "gpu_text", metavar="NAME", help="A GPU by name or capability, or `native`; exit 20 if it does not run there.")
+@click.option(
+    "--gpu",
+    "gpu_text",
+    metavar="NAME",
+    help="A GPU by name or capability, or `native`; exit 20 if it does not run there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
 def command(
@@ -101,7 +106,9 @@ def _as_json(inspection: Inspection, supports: dict[ComputeCapability, Support |
 
 
 def _show(inspection: Inspection, supports: dict[ComputeCapability, Support | None], asked: str | None) -> None:
-    out.print(f"[bold]{escape(inspection.path.name)}[/]  {inspection.capabilities if inspection.coded else 'no device code'}")
+    out.print(
+        f"[bold]{escape(inspection.path.name)}[/]  {inspection.capabilities if inspection.coded else 'no device code'}"
+    )
     if len(inspection.coded) > 1:
         for item in inspection.coded:
             out.print(f"  {escape(item.name)}  [dim]{item.device_code.capabilities}[/]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Callable
@@ -50,7 +49,12 @@ def selection_options(command: _Command) -> _Command:
 
 
 def read_selection(
-    *, python_text: str | None, torch_text: str | None, cuda_text: str | None, capabilities_text: str | None, toolchain: str
+    *,
+    python_text: str | None,
+    torch_text: str | None,
+    cuda_text: str | None,
+    capabilities_text: str | None,
+    toolchain: str,
 ) -> Selection:
     """Turn the words of the command line into a selection.
 
@@ -75,5 +79,5 @@ def this_machine(request: CapabilityRequest | None) -> Machine:
 
 
 def cache_folder(chosen: Path | None) -> Path:
-    """Give the cache: --cache, else CUDAWHEEL_CACHE, else the user's cache folder."""
-    return chosen or Path(os.environ.get("CUDAWHEEL_CACHE") or user_cache_path("cudawheel"))
+    """Give the cache: --cache or CUDAWHEEL_CACHE, else the user's cache folder."""
+    return chosen or user_cache_path("cudawheel")

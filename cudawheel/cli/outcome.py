@@ -23,7 +23,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         click.echo(json.dumps({**outcome.record, "cached": outcome.cached, "path": str(outcome.wheel)}, indent=2))
         return
     record = outcome.record
-    out.print(f"[bold green]✓[/] [bold]{_short(outcome.wheel)}[/]{'  [dim](built before, checked)[/]' * outcome.cached}")
+    out.print(
+        f"[bold green]✓[/] [bold]{_short(outcome.wheel)}[/]{'  [dim](built before, checked)[/]' * outcome.cached}"
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -45,10 +47,8 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     imported = record["audit"]["imported"]
     rows.append(("proven", f"audit passed; {imported['modules']} imports with torch {imported['torch']} alone"))
     build = record["build"]
-    rows.append(
-        ("built", f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {build['jobs']} jobs, "
-         f"nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}")
-    )
+    cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {build['jobs']} jobs"
+    rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}"))
     name, version = outcome.wheel.name.split("-")[:2]
     rows.append(("install", f"pip install --find-links {_short(outcome.wheel.parent)} {name}=={version}"))
     return [("" if index and rows[index - 1][0] == label else label, text) for index, (label, text) in enumerate(rows)]

@@ -1,1 +1,1 @@
-"""The whole way of one wheel: recipe, plan, source, build, audit, store. Drives the rooms and holds none of their work."""
+"""The whole way of one wheel, from recipe to store: drives the other rooms and does none of their work."""

@@ -48,7 +48,7 @@ def make_wheel(request: BuildRequest, progress: Progress) -> Outcome:
     store = Store(request.cache / "store")
     if request.reuse and (known := _known(jobs, store)) is not None:
         return _deliver(*known, cached=True)
-    # The parts that fetch, compile and audit take half a second to import, which a wheel in the store need not wait for.
+    # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
     from cudawheel.factory.making import make  # noqa: PLC0415
 
     job, stored, cached = make(jobs, store, progress)

@@ -6,13 +6,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cudawheel.builder.build import Workplace, build_variant
+from cudawheel.builder.build import build_variant
+from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import FetchedSource, fetch
 from cudawheel.factory.job import Job
 from cudawheel.factory.proof import prove
 from cudawheel.factory.record import build_record
 from cudawheel.model.progress import Progress
 from cudawheel.store.store import Store, StoredWheel, refuse_politely
+from cudawheel.toolchain.redist import RedistSettings
 
 
 def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, StoredWheel, bool]:
@@ -42,20 +44,19 @@ def _announce_fallback(job: Job, fetched: FetchedSource, progress: Progress) -> 
 
 
 def _build_and_prove(job: Job, fetched: FetchedSource, store: Store, progress: Progress) -> StoredWheel:
+    order = BuildOrder(
+        loaded=job.loaded,
+        fetched=fetched,
+        settings=job.settings,
+        variant=job.variant,
+        toolchain=job.request.toolchain,
+        redist=RedistSettings(base_url=job.request.redist_url),
+    )
     with _workplace(job) as place:
-        built = build_variant(job.loaded, fetched, job.settings, job.variant, job.request.toolchain, place, progress)
-        wheel, report = prove(job.loaded, job.settings, job.variant, fetched, built, place, progress)
-        record = build_record(
-            job.loaded,
-            fetched,
-            job.variant,
-            built,
-            fingerprint=job.fingerprint,
-            source=job.source_facts,
-            wheel=wheel,
-            audit=report,
-        )
-        return store.add(job.fingerprint, wheel, record)
+        built = build_variant(order, place, progress)
+        proof = prove(order, built, place, progress)
+        record = build_record(order, built, fingerprint=job.fingerprint, source=job.source_facts, proof=proof)
+        return store.add(job.fingerprint, proof.wheel, record)
 
 
 @contextmanager

@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from cudawheel.builder.build import BuiltWheel
-from cudawheel.builder.sources import FetchedSource
+from cudawheel.builder.order import BuildOrder
+from cudawheel.factory.proof import Proof
 from cudawheel.files import sha256_of
-from cudawheel.model.variant import Variant
-from cudawheel.recipe.loading import LoadedRecipe
 
 
 def build_record(
-    loaded: LoadedRecipe,
-    fetched: FetchedSource,
-    variant: Variant,
-    built: BuiltWheel,
-    *,
-    fingerprint: str,
-    source: Mapping[str, str],
-    wheel: Path,
-    audit: Mapping[str, Any],
+    order: BuildOrder, built: BuiltWheel, *, fingerprint: str, source: Mapping[str, str], proof: Proof
 ) -> dict[str, Any]:
     """Write the record of a wheel as plain values; times in seconds, memory in bytes."""
     return {
@@ -32,37 +22,41 @@ def build_record(
         "cudawheel": version("cudawheel"),
         "fingerprint": fingerprint,
         "built_at": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
-        "package": {"name": loaded.recipe.package.name, "version": loaded.recipe.package.version},
-        "recipe": {"file": loaded.path.name, "sha256": loaded.sha256},
+        "package": {"name": order.loaded.recipe.package.name, "version": order.loaded.recipe.package.version},
+        "recipe": {"file": order.loaded.path.name, "sha256": order.loaded.sha256},
         "source": {
             **source,
-            "fallback": loaded.recipe.is_fallback(fetched.source),
-            "skipped": [{"label": label, "reason": reason} for label, reason in fetched.skipped],
+            "fallback": bool(order.fallback),
+            "skipped": [{"label": label, "reason": reason} for label, reason in order.fetched.skipped],
         },
         "variant": {
-            "identifier": variant.identifier,
-            "python": str(variant.python),
-            "torch": str(variant.torch),
-            "cuda": str(variant.cuda),
-            "abi": str(variant.abi),
-            "capabilities": [str(capability) for capability in variant.capabilities.cubins],
-            "ptx": [str(capability) for capability in variant.capabilities.ptx],
+            "identifier": order.variant.identifier,
+            "python": str(order.variant.python),
+            "torch": str(order.variant.torch),
+            "cuda": str(order.variant.cuda),
+            "abi": str(order.variant.abi),
+            "capabilities": [str(capability) for capability in order.variant.capabilities.cubins],
+            "ptx": [str(capability) for capability in order.variant.capabilities.ptx],
         },
         "toolchain": {
-            "kind": built.toolchain.kind,
-            "cuda": str(built.toolchain.version),
-            "nvcc": built.toolchain.release,
-            "host_compiler": f"{built.compiler.family} {built.compiler.version}",
+            "kind": built.tools.toolchain.kind,
+            "cuda": str(built.tools.toolchain.version),
+            "nvcc": built.tools.toolchain.release,
+            "host_compiler": f"{built.tools.compiler.family} {built.tools.compiler.version}",
         },
         "build": {
             "variables": built.variables,
-            "jobs": built.allocation.jobs,
+            "jobs": built.tools.allocation.jobs,
             "environment": list(built.environment.packages),
             "seconds": round(built.seconds, 2),
-            "seconds_until_compiling": round(built.compiling_after, 2),
+            "seconds_until_compiling": round(built.seconds_until_compiling, 2),
             "peak_memory": built.peak_memory,
             "largest_process": built.largest_process,
         },
-        "wheel": {"file": wheel.name, "sha256": sha256_of(wheel), "size": wheel.stat().st_size},
-        "audit": dict(audit),
+        "wheel": {
+            "file": proof.wheel.name,
+            "sha256": sha256_of(proof.wheel),
+            "size": proof.wheel.stat().st_size,
+        },
+        "audit": proof.findings,
     }

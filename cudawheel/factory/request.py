@@ -19,6 +19,7 @@ class BuildRequest:
         selection: what the matrix is narrowed to.
         machine: the facts of this machine.
         toolchain: where nvcc comes from.
+        redist_url: where NVIDIA's archives lie, for toolchain `redist`; empty for NVIDIA's own address.
         source: label of the only source to use, or None for all in order.
         wheelhouse: where the finished wheel goes.
         cache: where everything that outlives a build is kept.
@@ -30,6 +31,7 @@ class BuildRequest:
     selection: Selection
     machine: Machine
     toolchain: ToolchainKind
+    redist_url: str
     source: str | None
     wheelhouse: Path
     cache: Path

@@ -13,9 +13,9 @@ from cudawheel.errors import CapabilityError
 
 _SPELLING = re.compile(
     r"""(?:sm_?|compute_?|lto_?)?      # nvcc's prefixes
-        (?P<number>\d+\.\d|\d{2,3})    # 8.6, 86, 120
+        (?P<number>[1-9]\d?\.\d|[1-9]\d{1,2})    # 8.6, 86, 120
         (?P<suffix>[af]?)""",
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 
 

@@ -23,11 +23,13 @@ class CapabilityContext:
 
     Attributes:
         known: every capability that the planned CUDA can compile for, without suffixes.
+        removed: those that only earlier CUDA releases can, so that a range across them says so.
         native: the capabilities of this machine's GPUs.
         torch: what the planned torch carries itself.
     """
 
     known: tuple[ComputeCapability, ...]
+    removed: tuple[ComputeCapability, ...] = ()
     native: tuple[ComputeCapability, ...] = ()
     torch: CapabilitySet = field(default_factory=CapabilitySet)
 
@@ -60,8 +62,9 @@ class _Term:
         if self.capabilities:
             return self.capabilities
         if self.low is not None:
-            top = self.high or max(context.known, default=self.low)
-            return tuple(capability for capability in context.known if self.low <= capability <= top)
+            within = {c for c in (*context.known, *context.removed) if c >= self.low and (not self.high or c <= self.high)}
+            # The ends are named, so they are answered for, whether or not this CUDA knows them.
+            return tuple(sorted(within | {self.low, self.high} if self.high else within))
         return {
             "all": context.known,
             "all-major": _lowest_of_each_major(context.known),
@@ -141,18 +144,20 @@ def _term(text: str, names: Mapping[str, tuple[ComputeCapability, ...]]) -> _Ter
         return _Term(text, ptx=ptx, low=ComputeCapability.parse(match["low"]))
     if match := _RANGE.fullmatch(stem):
         low, high = ComputeCapability.parse(match["low"]), ComputeCapability.parse(match["high"])
+        if high < low:
+            raise CapabilityError(f"the range {text!r} runs backwards", remedy=f"Write {high}-{low}.")
         return _Term(text, ptx=ptx, low=low, high=high)
     return _single(text, stem, ptx=ptx)
 
 
 def _single(text: str, stem: str, *, ptx: bool) -> _Term | None:
     """Read one capability; `compute_86` and `86-virtual` mean PTX alone, as they do to nvcc and CMake."""
-    number, _, kind = stem.partition("-")
+    number, dash, kind = stem.partition("-")
     try:
         capability = ComputeCapability.parse(number)
     except CapabilityError:
         return None
-    if kind not in {"", "real", "virtual"}:
+    if dash and kind not in {"real", "virtual"}:
         return None
     virtual = kind == "virtual" or number.casefold().startswith("compute")
     return _Term(text, cubin=not virtual, ptx=ptx or virtual, capabilities=(capability,))

@@ -64,8 +64,16 @@ class CapabilitySet:
         """Write the value of TORCH_CUDA_ARCH_LIST: `8.0;12.0+PTX`.
 
         Raises:
-            CapabilityError: PTX without a cubin of the same capability, which torch has no way to say.
+            CapabilityError: PTX without a cubin of the same capability, or family-specific code: torch has no way to
+                say them.
         """
+        family = [capability for capability in self.cubins if capability.suffix == "f"]
+        if family:
+            raise CapabilityError(
+                f"TORCH_CUDA_ARCH_LIST cannot say {family[0]}",
+                why="torch knows the suffix a alone (torch.utils.cpp_extension).",
+                remedy=f"Ask for {family[0].base}, or for {family[0].base}a.",
+            )
         lonely = sorted(set(self.ptx) - set(self.cubins))
         if lonely:
             raise CapabilityError(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
+
+from typing_extensions import Self
 
 from cudawheel.errors import UsageError
 
-_Release = TypeVar("_Release", bound="MinorVersion")
+# Behind the minor number: further numbers, a local part, or one of PEP 440's pre-releases. `3.13t` is something else.
+_SPELLING = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(?:\d|dev|post).*|\+.+|(?:a|b|rc)\d.*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,13 +24,13 @@ class MinorVersion:
     what: ClassVar[str] = "version"
 
     @classmethod
-    def parse(cls: type[_Release], text: str) -> _Release:
+    def parse(cls, text: str) -> Self:
         """Read `13.0`, `13.0.2` or `13.0.88+x`.
 
         Raises:
-            UsageError: there are no two numbers at the start.
+            UsageError: it does not start with two numbers, or goes on as no version does.
         """
-        match = re.match(r"(\d+)\.(\d+)(?![\d])", text.strip())
+        match = _SPELLING.fullmatch(text.strip())
         if match is None:
             raise UsageError(f"{text!r} is not a {cls.what}", remedy="Write major and minor, such as 3.12.")
         return cls(int(match[1]), int(match[2]))

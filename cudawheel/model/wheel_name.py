@@ -13,6 +13,9 @@ def local_version(*, cuda: CudaVersion, torch: TorchVersion, abi: TorchAbi, fall
     source is marked in front, because anything behind would make it sort above the genuine one.
 
     Args:
+        cuda: the CUDA it is built with.
+        torch: the torch it is built against.
+        abi: what it promises; a promise from an earlier torch on names that one.
         fallback: the label of the source when it is not the recipe's first; it must sort below `cu`.
     """
     prefix = f"{fallback}." if fallback else ""

@@ -39,6 +39,14 @@ def compilable(cuda: CudaVersion) -> tuple[ComputeCapability, ...]:
     return tuple(sorted(c for c, span in spans.items() if not c.suffix and not rejection(c, cuda, spans)))
 
 
+def removed(cuda: CudaVersion) -> tuple[ComputeCapability, ...]:
+    """Give the capabilities without suffix that only earlier CUDA releases compile; renamed ones are not among them."""
+    spans = capability_spans()
+    return tuple(
+        sorted(c for c, span in spans.items() if not c.suffix and not span.successor and span.last and span.last < cuda)
+    )
+
+
 def rejection(
     capability: ComputeCapability, cuda: CudaVersion, spans: Mapping[ComputeCapability, CapabilitySpan]
 ) -> str:

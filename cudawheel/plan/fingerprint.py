@@ -24,6 +24,9 @@ def fingerprint(
     """Hash the inputs of a build.
 
     Args:
+        recipe: what is built; of its matrix and policy only what `variant` made of them counts.
+        settings: `[build]` as it holds for the source.
+        variant: which wheel of it.
         source: label, kind and content hash (or commit) of the source.
         tools: kind of toolchain, versions of the host compiler and of whatever else shapes the output.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cudawheel.data import FIRST_PACKAGED_CUDA, TorchRelease, torch_releases
@@ -17,9 +17,10 @@ from cudawheel.model.capability_request import CapabilityContext, CapabilityRequ
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.variant import Variant
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
-from cudawheel.plan.capabilities import Verdict, accepted, compilable, judge
+from cudawheel.plan.capabilities import Verdict, accepted, compilable, judge, removed
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -100,7 +101,8 @@ class Plan:
 
     def _nothing_to_build(self) -> PlanError | CapabilityError:
         reasons = "\n".join(dict.fromkeys(f"{cell.identifier}: {cell.reason}" for cell in self.cells))
-        if self.cells and all(cell.verdicts for cell in self.cells):
+        # Cells with verdicts came furthest: but for the capabilities they could be built.
+        if any(cell.verdicts for cell in self.cells):
             return CapabilityError(
                 f"CUDA cannot compile {self.package} for the capabilities asked for",
                 why=reasons,
@@ -121,7 +123,10 @@ def make_plan(recipe: Recipe, settings: BuildSettings, selection: Selection, mac
     """Lay out a recipe's matrix for one of its sources.
 
     Args:
+        recipe: whose matrix it is.
         settings: `[build]` as it holds for the source.
+        selection: what the matrix is narrowed to.
+        machine: for whom `native` is spelt out, and what the variants are named after.
 
     Raises:
         CapabilityError: the request holds a word that stands for nothing on this machine.
@@ -135,9 +140,12 @@ def _cells(recipe: Recipe, settings: BuildSettings, selection: Selection, machin
     torches = (selection.torch,) if selection.torch else recipe.matrix.torch
     for torch, python in itertools.product(torches, pythons):
         release = torch_releases().get(torch)
-        native = (release.cuda,) if release else (CudaVersion(0, 0),)
-        cudas = (selection.cuda,) if selection.cuda else recipe.matrix.cuda or native
-        for cuda in cudas:
+        if release is None:
+            known = ", ".join(str(version) for version in torch_releases())
+            reason = f"torch {torch} is not known here; known are {known}"
+            yield Cell(identifier=f"{python.tag}-torch{torch}-{machine.machine}", variant=None, reason=reason)
+            continue
+        for cuda in (selection.cuda,) if selection.cuda else recipe.matrix.cuda or (release.cuda,):
             yield _cell(recipe, settings, selection, machine, (python, torch, cuda, release))
 
 
@@ -146,7 +154,7 @@ def _cell(
     settings: BuildSettings,
     selection: Selection,
     machine: Machine,
-    at: tuple[PythonVersion, TorchVersion, CudaVersion, TorchRelease | None],
+    at: tuple[PythonVersion, TorchVersion, CudaVersion, TorchRelease],
 ) -> Cell:
     python, torch, cuda, release = at
     variant = Variant(
@@ -158,11 +166,14 @@ def _cell(
         machine=machine.machine,
     )
     reason = _rejection(variant, release, selection.toolchain)
-    if reason or release is None:
+    if reason:
         return Cell(identifier=variant.identifier, variant=None, reason=reason)
     request = selection.capabilities or recipe.capabilities.request
     context = CapabilityContext(
-        known=compilable(cuda), native=machine.gpus, torch=CapabilitySet.of(release.capabilities)
+        known=compilable(cuda),
+        removed=removed(cuda),
+        native=machine.gpus,
+        torch=CapabilitySet.of(release.capabilities),
     )
     verdicts = judge(request, cuda, context)
     refused = [verdict for verdict in verdicts if not verdict.accepted]
@@ -171,21 +182,11 @@ def _cell(
     if (refused and strict) or not accepted(verdicts):
         reason = "; ".join(f"{verdict.capability}: {verdict.reason}" for verdict in refused)
         return Cell(identifier=variant.identifier, variant=None, verdicts=verdicts, reason=reason)
-    whole = Variant(
-        python=python,
-        torch=torch,
-        cuda=cuda,
-        capabilities=accepted(verdicts),
-        abi=settings.abi,
-        machine=machine.machine,
-    )
+    whole = replace(variant, capabilities=accepted(verdicts))
     return Cell(identifier=whole.identifier, variant=whole, verdicts=verdicts)
 
 
-def _rejection(variant: Variant, release: TorchRelease | None, toolchain: str) -> str:
-    if release is None:
-        known = ", ".join(str(version) for version in torch_releases())
-        return f"torch {variant.torch} is not known here; known are {known}"
+def _rejection(variant: Variant, release: TorchRelease, toolchain: str) -> str:
     if variant.cuda != release.cuda:
         return f"torch {variant.torch} on the package index is built with CUDA {release.cuda}, not {variant.cuda}"
     if not release.python_first <= variant.python <= release.python_last:

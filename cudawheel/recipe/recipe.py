@@ -36,7 +36,7 @@ class Package(_Section):
 class CapabilityPolicy(_Section):
     """Which compute capabilities the wheel carries."""
 
-    request: CapabilityRequestField = Field(default=DEFAULT_CAPABILITIES, validate_default=True)  # type: ignore[assignment]
+    request: CapabilityRequestField = Field(default=DEFAULT_CAPABILITIES, validate_default=True)
     """Any spelling: `8.6`, `sm_86`, `12.0+PTX`, `Blackwell`, `RTX 5070 Ti`, `7.5-9.0`, `all-major`, `torch`."""
     unavailable: Literal["drop", "fail"] = "drop"
     """What happens when the planned CUDA cannot compile one: go on without it, or stop."""

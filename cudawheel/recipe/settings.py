@@ -52,7 +52,7 @@ class BuildSettings(_Section):
 
     cuda: Literal["required", "optional"] = "required"
     """Whether a wheel without device code is an error."""
-    abi: TorchAbiField = Field(default="torch-minor", validate_default=True)  # type: ignore[assignment]
+    abi: TorchAbiField = Field(default="torch-minor", validate_default=True)
     """What the wheel promises: `torch-minor`, or `torch-stable >= X.Y`."""
     capability_list: CapabilityStyle = Field(default="torch", alias="capability-list")
     """How the build takes the capabilities: torch's variable, CMake's, or one of its own."""

@@ -61,23 +61,31 @@ def available_memory(root: Path = Path("/")) -> int:
         _, controllers, path = line.split(":", 2)
         here = root / "sys/fs/cgroup" / path.lstrip("/")
         if controllers == "":
-            free += _room(here, root / "sys/fs/cgroup", "memory.max", "memory.current")
+            free += _room(here, root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
             top = root / "sys/fs/cgroup/memory"
-            free += _room(top / path.lstrip("/"), top, "memory.limit_in_bytes", "memory.usage_in_bytes")
+            here = top / path.lstrip("/")
+            free += _room(here, top, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     return max(0, min(free))
 
 
-def _room(group: Path, top: Path, limit_name: str, usage_name: str) -> list[int]:
-    """Give what is left in a cgroup and in each of its ancestors, for those that have a limit."""
+def _room(group: Path, top: Path, limit_name: str, usage_name: str, cache_name: str) -> list[int]:
+    """Give what is left in a cgroup and in each of its ancestors, for those that have a limit.
+
+    Cached files count as used, and are given up as soon as memory runs short: gigabytes of them after a download.
+    """
     rooms = []
     while True:
         limit, usage = _number(group / limit_name), _number(group / usage_name)
         if limit is not None and usage is not None and limit < _CGROUP_V1_NO_LIMIT:
-            rooms.append(limit - usage)
+            rooms.append(min(limit, limit - usage + _statistic(group / "memory.stat", cache_name)))
         if group == top or top not in group.parents:
             return rooms
         group = group.parent
+
+
+def _statistic(path: Path, name: str) -> int:
+    return next((int(line.split()[1]) for line in _lines(path) if line.startswith(f"{name} ")), 0)
 
 
 def _number(path: Path) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 import psutil
+from typing_extensions import Self
 
 _SAMPLE_SECONDS = 0.25
 
@@ -29,7 +30,7 @@ class MemoryWatch:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-watch", daemon=True)
 
-    def __enter__(self) -> MemoryWatch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -52,10 +53,8 @@ class MemoryWatch:
                 self._sample(self._process)
 
     def _sample(self, root: psutil.Process) -> None:
-        sizes = []
         try:
-            for process in (root, *root.children(recursive=True)):
-                sizes.append(_resident(process))
+            sizes = [_resident(process) for process in (root, *root.children(recursive=True))]
         except psutil.NoSuchProcess:
             return
         now = sum(sizes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from cudawheel.errors import CapabilityError
+import re
+
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.process import capture
+
+_NUMBER = re.compile(r"^\s*(\d+\.\d)\s*$", re.MULTILINE)
 
 
 def visible_gpus() -> tuple[ComputeCapability, ...]:
@@ -12,11 +15,6 @@ def visible_gpus() -> tuple[ComputeCapability, ...]:
     answer = capture(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], timeout=20.0)
     if not answer.ok:
         return ()
-    found = set()
-    for line in answer.output.splitlines():
-        try:
-            found.add(ComputeCapability.parse(line))
-        except CapabilityError:
-            # nvidia-smi prints its complaints where the numbers belong.
-            continue
-    return tuple(sorted(found))
+    # Complaints are printed where the numbers belong, so whatever is no number is passed over.
+    numbers = _NUMBER.findall(answer.output)
+    return tuple(sorted({ComputeCapability.parse(number) for number in numbers}))

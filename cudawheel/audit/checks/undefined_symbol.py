@@ -12,10 +12,10 @@ from cudawheel.audit.policy import Policy, load_policy, matches
 class UndefinedSymbols(Check):
     """Each symbol is found in a library that the object needs, or `import` fails with `undefined symbol`.
 
-    Left out are weak symbols, Python's, and versioned ones of libraries that lie outside the folders given: whether
-    those are there is for the platform tag and the dynamic loader to say. If an object needs a library that is not
-    found and whose symbols carry no versions, any name could come from it; then only names that torch alone can define
-    are judged.
+    Left out are weak symbols, those of Python and the C++ runtime, and versioned ones of libraries that lie outside the
+    folders given: whether those are there is for the platform tag and the dynamic loader to say. If an object needs a
+    library that is not found and whose symbols carry no versions, any name could come from it; then only names that
+    torch alone can define are judged.
     """
 
     code = "CW203"
@@ -52,5 +52,7 @@ def _is_judged(symbol: UndefinedSymbol, exports: Exports, policy: Policy) -> boo
         return False
     if symbol.library:
         return symbol.library not in exports.unseen
+    if policy.cxx_runtime_symbols.match(symbol.name):
+        return False
     unversioned = any(not matches(library, policy.versioned_libraries) for library in exports.unseen)
     return not unversioned or policy.torch_symbols.match(symbol.name) is not None

@@ -209,6 +209,8 @@ NEEDED = ("libtorch.so", "libc.so.6", "libstdc++.so.6")
         UndefinedSymbol(name="PyModule_Create2"),
         UndefinedSymbol(name="_Py_Dealloc"),
         UndefinedSymbol(name="__gmon_start__", weak=True),
+        UndefinedSymbol(name="_ZNSt6thread4joinEv"),
+        UndefinedSymbol(name="_ZdlPvm"),
         UndefinedSymbol(name="printf", version="GLIBC_2.2.5", library="libc.so.6"),
     ],
     ids=lambda symbol: symbol.name,

@@ -1,0 +1,56 @@
+"""What is to be built and where: the two values that a build is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cudawheel.builder.sources import FetchedSource
+from cudawheel.model.variant import Variant
+from cudawheel.recipe.loading import LoadedRecipe
+from cudawheel.recipe.settings import BuildSettings
+from cudawheel.toolchain.redist import RedistSettings
+from cudawheel.toolchain.toolchain import ToolchainKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOrder:
+    """One wheel to build: a variant, from a source that lies on this machine.
+
+    Attributes:
+        settings: `[build]` of the recipe as it holds for this source.
+        toolchain: where nvcc comes from.
+        redist: where NVIDIA's archives lie, for toolchain `redist`.
+    """
+
+    loaded: LoadedRecipe
+    fetched: FetchedSource
+    settings: BuildSettings
+    variant: Variant
+    toolchain: ToolchainKind
+    redist: RedistSettings = field(default_factory=RedistSettings)
+
+    @property
+    def fallback(self) -> str:
+        """Label of the source if it is not the recipe's first, else empty."""
+        source = self.fetched.source
+        return source.label if self.loaded.recipe.is_fallback(source) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """Where a build may write, and what it may take from the person's environment.
+
+    Attributes:
+        cache: sources, environments and toolkits that outlive a build.
+        work: the folder that this build has to itself; the same each time, since compilers write paths into
+            what they make.
+        log: file that receives all output.
+        environ: the person's environment.
+    """
+
+    cache: Path
+    work: Path
+    log: Path
+    environ: Mapping[str, str]
