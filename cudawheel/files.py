@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -21,13 +23,21 @@ def sha256_of(path: Path) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as sink:
-            sink.write(content)
-        # mkstemp makes files private; a wheelhouse is there to be read.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, each there whole or not at all, and none of them unless there is space for all."""
+    with ExitStack() as clean_up:
+        ready = []
+        for path, content in contents.items():
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            temporary = Path(name)
+            clean_up.callback(temporary.unlink, missing_ok=True)
+            with os.fdopen(handle, "wb") as sink:
+                sink.write(content)
+            # mkstemp makes files private; a wheelhouse is there to be read.
+            temporary.chmod(0o644)
+            ready.append((temporary, path))
+        for temporary, path in ready:
+            temporary.replace(path)

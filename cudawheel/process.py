@@ -1,7 +1,7 @@
 """The one place that starts other programs.
 
-Short commands are captured; long ones are streamed line by line into a log file, in a process group of their own that
-is ended as a whole on Ctrl-C, so that no compiler outlives the build.
+Short commands are captured; long ones are streamed line by line into a log file. Each runs in a process group of its
+own that is ended as a whole on Ctrl-C and on a time-out, so that no compiler or download outlives the build.
 """
 
 from __future__ import annotations
@@ -65,26 +65,21 @@ def capture(
     environment = {**(os.environ if env is None else env), **(extra_env or {})}
     start = time.monotonic()
     try:
-        done = subprocess.run(
-            words,
-            env=environment,
-            cwd=cwd,
-            timeout=timeout,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired as late:
-        # CPython hands back bytes here even in text mode.
-        partial = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
-        note = f"{partial}\nno answer within {timeout:.0f} s"
-        return Finished(command=words, code=TIMED_OUT, output=note.strip(), seconds=time.monotonic() - start)
+        with _start(words, environment, cwd) as child:
+            try:
+                output, _ = child.communicate(timeout=timeout)
+                code = child.returncode
+            except subprocess.TimeoutExpired as late:
+                end_group(child)
+                # CPython hands back bytes here even in text mode.
+                partial = late.output.decode(errors="replace") if isinstance(late.output, bytes) else ""
+                output, code = f"{partial}\nno answer within {timeout:g} s".strip(), TIMED_OUT
+            except BaseException:
+                end_group(child)
+                raise
     except OSError as missing:
-        return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
-    return Finished(command=words, code=done.returncode, output=done.stdout, seconds=time.monotonic() - start)
+        output, code = str(missing), NOT_FOUND
+    return Finished(command=words, code=code, output=output, seconds=time.monotonic() - start)
 
 
 def stream(
@@ -97,7 +92,7 @@ def stream(
     on_line: Callable[[str], None] = lambda _line: None,
     on_start: Callable[[int], None] = lambda _pid: None,
 ) -> Finished:
-    """Run a long command, appending all it prints to `log` and passing each line on.
+    """Run a long command, appending all it prints to `log` and passing each line on; a missing program is status 127.
 
     Args:
         env: the whole environment; None inherits this process's own.
@@ -115,29 +110,38 @@ def stream(
     start = time.monotonic()
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         sink.write(f"$ {' '.join(words)}\n")
-        child = subprocess.Popen(
-            words,
-            env=environment,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        on_start(child.pid)
         try:
-            assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
-            for line in child.stdout:
-                sink.write(line)
-                tail.append(line.rstrip("\n"))
-                on_line(tail[-1])
-            code = child.wait()
-        except BaseException:
-            end_group(child)
-            raise
+            child = _start(words, environment, cwd)
+        except OSError as missing:
+            sink.write(f"{missing}\n")
+            return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
+        with child:
+            try:
+                on_start(child.pid)
+                assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
+                for line in child.stdout:
+                    sink.write(line)
+                    tail.append(line.rstrip("\n"))
+                    on_line(tail[-1])
+                code = child.wait()
+            except BaseException:
+                end_group(child)
+                raise
     return Finished(command=words, code=code, output="\n".join(tail), seconds=time.monotonic() - start)
+
+
+def _start(words: tuple[str, ...], environment: dict[str, str], cwd: Path | None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        words,
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
 
 
 def end_group(child: subprocess.Popen[str]) -> None:

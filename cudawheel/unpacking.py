@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import posixpath
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Set
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from cudawheel.errors import SourceUnsafeError
 
-_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, EOFError, LZMAError, zlib.error, ValueError, NotImplementedError)
+# What the readers raise on damage; RuntimeError is zipfile's for encrypted members.
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, EOFError, LZMAError, zlib.error, struct.error, ValueError)
+_UNREADABLE += (RuntimeError, OverflowError)
+
+# What the system says when members are in each other's way; bz2 and gzip report damage without a number.
+_CONTRADICTION = (None, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -32,20 +39,21 @@ def unpack(archive: Path, into: Path) -> None:
         else:
             _unpack_tar(archive, into)
     except _UNREADABLE as error:
-        raise SourceUnsafeError(
-            f"{archive.name} cannot be unpacked",
-            why=str(error) or type(error).__name__,
-            remedy="The file is damaged or of an unknown kind; allowed are .zip and .tar with gz, bz2 or xz.",
-        ) from error
+        raise _unreadable(archive, error) from error
+    except OSError as error:
+        if error.errno not in _CONTRADICTION:
+            raise
+        raise _unreadable(archive, error) from error
 
 
 def _unpack_tar(archive: Path, into: Path) -> None:
     with tarfile.open(archive) as tar:
         members = tar.getmembers()
+        links = {PurePosixPath(member.name).parts for member in members if member.issym()}
         for member in members:
             _refuse_path(archive, member.name)
             if member.issym() or member.islnk():
-                _refuse_link(archive, member)
+                _refuse_link(archive, member, links)
             if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
                 raise _unsafe(archive, member.name, "is a device or a pipe")
             member.uid = member.gid = os.getuid()
@@ -57,12 +65,22 @@ def _unpack_tar(archive: Path, into: Path) -> None:
             tar.extractall(into, members=members)  # noqa: S202 - every member was checked above
 
 
-def _refuse_link(archive: Path, member: tarfile.TarInfo) -> None:
+def _refuse_link(archive: Path, member: tarfile.TarInfo, links: Set[tuple[str, ...]]) -> None:
+    """Follow a link by its text; `..` may lead neither out of the folder nor back from where another link led to."""
+    target = PurePosixPath(member.linkname)
     # A hard link names a member from the archive's top, a symbolic one from the folder that it lies in.
-    start = PurePosixPath() if member.islnk() else PurePosixPath(member.name).parent
-    target = posixpath.normpath(start / member.linkname)
-    if target.startswith(("/", "..")):
+    here = [] if member.islnk() else list(PurePosixPath(member.name).parent.parts)
+    outside = target.is_absolute()
+    for step in target.parts:
+        if step != "..":
+            here.append(step)
+            continue
+        outside = outside or not here or tuple(here) in links
+        del here[-1:]
+    if outside:
         raise _unsafe(archive, member.name, f"links to {member.linkname}, outside of the source folder")
+    if member.islnk() and tuple(here) in links:
+        raise _unsafe(archive, member.name, f"is a hard link to {member.linkname}, which is a link itself")
 
 
 def _unpack_zip(archive: Path, into: Path) -> None:
@@ -71,7 +89,7 @@ def _unpack_zip(archive: Path, into: Path) -> None:
             _refuse_path(archive, info.filename)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise _unsafe(archive, info.filename, "is a link")
-        bundle.extractall(into)
+        bundle.extractall(into)  # noqa: S202 - every member was checked above
         for info in bundle.infolist():
             if (info.external_attr >> 16) & 0o100 and not info.is_dir():
                 (into / info.filename).chmod(0o755)
@@ -81,6 +99,14 @@ def _refuse_path(archive: Path, name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise _unsafe(archive, name, "would be written outside of the source folder")
+
+
+def _unreadable(archive: Path, error: Exception) -> SourceUnsafeError:
+    return SourceUnsafeError(
+        f"{archive.name} cannot be unpacked",
+        why=str(error) or type(error).__name__,
+        remedy="The file is damaged or of an unknown kind; allowed are .zip and .tar with gz, bz2 or xz.",
+    )
 
 
 def _unsafe(archive: Path, member: str, reason: str) -> SourceUnsafeError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, TypeVar
+from string import Formatter
+from typing import Annotated, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -20,7 +21,7 @@ from cudawheel.model.abi import TorchAbi
 from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 
-_Value = TypeVar("_Value")
+_TEMPLATE_FIELDS = ("capability", "major", "minor", "number")
 
 
 class _Parsed:
@@ -42,6 +43,9 @@ class _Parsed:
         return {"type": "string", "pattern": self._pattern, "examples": [self._example]}
 
     def _read(self, text: str) -> object:
+        if not re.search(self._pattern, text, re.ASCII):
+            message = f"allowed is a text such as {self._example}"
+            raise ValueError(message)
         try:
             return self._parse(text)
         except CudawheelError as error:
@@ -77,6 +81,9 @@ def _requirement(text: str) -> str:
 
 
 def _environment_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII):
+        message = "allowed is a name of letters, digits and _"
+        raise ValueError(message)
     if not any(fnmatchcase(text, pattern) for pattern in recipe_environment_patterns()):
         message = f"allowed are {', '.join(recipe_environment_patterns())}"
         raise ValueError(message)
@@ -84,18 +91,27 @@ def _environment_name(text: str) -> str:
 
 
 def _relative_path(text: str) -> str:
-    if not text or text.startswith(("/", "~")) or "\\" in text or ".." in text.split("/"):
+    if not text or text.startswith(("/", "~")) or {"\\", "\0"} & set(text) or ".." in text.split("/"):
         message = "allowed is a path below the recipe's folder or the source, with / and without .."
         raise ValueError(message)
     return text
 
 
+def _environment_value(text: str) -> str:
+    if "\0" in text:
+        message = "allowed is any text without NUL"
+        raise ValueError(message)
+    return text
+
+
 def _template_item(text: str) -> str:
+    message = "allowed are the fields {capability}, {major}, {minor} and {number}, at least one of them"
     try:
-        text.format(capability="8.6", major=8, minor=6, number="86")
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        message = "allowed are the fields {capability}, {major}, {minor} and {number}"
+        parts = [part[1:] for part in Formatter().parse(text) if part[1] is not None]
+    except ValueError as error:
         raise ValueError(message) from error
+    if not parts or any(part not in {(name, "", None) for name in _TEMPLATE_FIELDS} for part in parts):
+        raise ValueError(message)
     return text
 
 
@@ -103,6 +119,7 @@ PackageName = Annotated[str, AfterValidator(_package_name)]
 PackageVersion = Annotated[str, AfterValidator(_version)]
 RequirementText = Annotated[str, AfterValidator(_requirement)]
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
+EnvironmentValue = Annotated[str, AfterValidator(_environment_value)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 TemplateItem = Annotated[str, AfterValidator(_template_item)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

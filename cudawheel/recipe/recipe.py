@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from cudawheel.recipe.fields import (
     CapabilityRequestField,
@@ -63,22 +63,6 @@ class Recipe(_Section):
     matrix: Matrix
     build: BuildSettings = BuildSettings()
     wheel: WheelSettings
-
-    @model_validator(mode="after")
-    def _labels_are_unique(self) -> Recipe:
-        labels = [source.label for source in self.sources]
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
-        if repeated:
-            message = f"sources: label {repeated[0]!r} is used twice; give each source a label of its own"
-            raise ValueError(message)
-        unsortable = [label for label in labels[1:] if label >= "cu"]
-        if unsortable:
-            message = (
-                f"sources: fallback label {unsortable[0]!r} does not sort below 'cu', so pip would prefer the fallback; "
-                "choose one such as 'bundled' or 'alternate'"
-            )
-            raise ValueError(message)
-        return self
 
     def settings_for(self, source: Source) -> BuildSettings:
         """Give `[build]` as it holds for one source."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cudawheel.recipe.fields import (
     EnvironmentName,
+    EnvironmentValue,
     ImportName,
     RelativePath,
     RequirementText,
@@ -62,7 +63,7 @@ class BuildSettings(_Section):
     """Build requirements that the package forgot to name; torch and nvcc come by themselves."""
     overrides: tuple[RequirementText, ...] = ()
     """Requirements that replace whatever anybody else asks of the same package."""
-    environment: dict[EnvironmentName, str] = {}
+    environment: dict[EnvironmentName, EnvironmentValue] = {}
     """Environment variables that steer the package's build."""
     patches: tuple[RelativePath, ...] = ()
     """Unified diffs beside the recipe, applied in order."""
@@ -81,7 +82,7 @@ class BuildOverrides(_Section):
     config_settings: dict[str, str | tuple[str, ...]] | None = Field(default=None, alias="config-settings")
     requires: tuple[RequirementText, ...] | None = None
     overrides: tuple[RequirementText, ...] | None = None
-    environment: dict[EnvironmentName, str] | None = None
+    environment: dict[EnvironmentName, EnvironmentValue] | None = None
     patches: tuple[RelativePath, ...] | None = None
     replacements: tuple[Replacement, ...] | None = None
     memory_per_job: float | None = Field(default=None, gt=0, le=512, alias="memory-per-job")

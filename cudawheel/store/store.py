@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cudawheel.errors import DiskFullError, StoreError
-from cudawheel.files import sha256_of, write_atomically
+from cudawheel.files import sha256_of, write_together
 from cudawheel.model.progress import Progress
 
 _RECORD = "record.json"
@@ -64,6 +64,9 @@ class Store:
         """Give the wheel of a fingerprint, if it is there and its bytes are the ones that were stored.
 
         A damaged entry is set aside under `damaged/`, never used and never silently deleted.
+
+        Raises:
+            StoreError: a damaged entry cannot be set aside.
         """
         folder = self._root / fingerprint
         if not folder.is_dir():
@@ -75,7 +78,8 @@ class Store:
                 return StoredWheel(wheel=wheel, record=record)
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        self._set_aside(folder)
+        with refuse_politely(self._root):
+            self._set_aside(folder)
         return None
 
     def add(self, fingerprint: str, wheel: Path, record: dict[str, Any]) -> StoredWheel:
@@ -90,12 +94,13 @@ class Store:
             self._root.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
             try:
-                shutil.copyfile(wheel, temporary / wheel.name)
-                (temporary / _RECORD).write_text(_to_text(record), encoding="utf-8")
-                temporary.chmod(0o755)
-                if folder.exists():
-                    self._set_aside(folder)
-                temporary.rename(folder)
+                new = temporary / "new"
+                new.mkdir()
+                shutil.copyfile(wheel, new / wheel.name)
+                (new / _RECORD).write_text(_to_text(record), encoding="utf-8")
+                if self.find(fingerprint) is not None:
+                    folder.rename(temporary / "replaced")
+                new.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         return StoredWheel(wheel=folder / wheel.name, record=record)
@@ -103,7 +108,12 @@ class Store:
     def _set_aside(self, folder: Path) -> None:
         damaged = self._root / "damaged"
         damaged.mkdir(exist_ok=True)
-        folder.rename(Path(tempfile.mkdtemp(prefix=f"{folder.name[:16]}-", dir=damaged)) / folder.name)
+        place = Path(tempfile.mkdtemp(prefix=f"{folder.name[:16]}-", dir=damaged))
+        try:
+            folder.rename(place / folder.name)
+        except FileNotFoundError:
+            # Another process found the damage at the same time and was faster.
+            place.rmdir()
 
 
 def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
@@ -116,9 +126,10 @@ def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
     target = wheelhouse / stored.wheel.name
     with refuse_politely(wheelhouse):
         wheelhouse.mkdir(parents=True, exist_ok=True)
-        write_atomically(wheelhouse / f"{stored.wheel.name}.json", _to_text(stored.record).encode())
+        files = {wheelhouse / f"{stored.wheel.name}.json": _to_text(stored.record).encode()}
         if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
-            write_atomically(target, stored.wheel.read_bytes())
+            files[target] = stored.wheel.read_bytes()
+        write_together(files)
     return target
 
 
