@@ -9,15 +9,17 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from cudawheel.errors import SourceUnsafeError
 
 # What the readers raise on damage; RuntimeError is zipfile's for encrypted members.
-_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, EOFError, LZMAError, zlib.error, struct.error, ValueError)
-_UNREADABLE += (RuntimeError, OverflowError)
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, LZMAError, zlib.error, struct.error),
+    *(EOFError, LookupError, OverflowError, RuntimeError, ValueError),
+)
 
 # What the system says when members are in each other's way; bz2 and gzip report damage without a number.
 _CONTRADICTION = (None, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
@@ -65,7 +67,7 @@ def _unpack_tar(archive: Path, into: Path) -> None:
             tar.extractall(into, members=members)  # noqa: S202 - every member was checked above
 
 
-def _refuse_link(archive: Path, member: tarfile.TarInfo, links: Set[tuple[str, ...]]) -> None:
+def _refuse_link(archive: Path, member: tarfile.TarInfo, links: AbstractSet[tuple[str, ...]]) -> None:
     """Follow a link by its text; `..` may lead neither out of the folder nor back from where another link led to."""
     target = PurePosixPath(member.linkname)
     # A hard link names a member from the archive's top, a symbolic one from the folder that it lies in.

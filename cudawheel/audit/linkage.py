@@ -7,6 +7,7 @@ pyelftools finds the sections; symbol tables are then read as a whole with `stru
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +82,7 @@ def _read_symbols(elf: ELFFile) -> tuple[tuple[UndefinedSymbol, ...], frozenset[
     for index, (name_at, info, other, section) in enumerate(_rows(elf, table.data())):
         if name_at == 0 or info >> 4 == _BIND_LOCAL:
             continue
-        name = names[name_at : names.index(b"\0", name_at)].decode("utf-8", "replace")
+        name = _string(names, name_at)
         if section == 0:
             version, library = versions.get(index)
             weak = info >> 4 == _BIND_WEAK
@@ -107,19 +108,48 @@ class _Versions:
 
     @classmethod
     def read(cls, elf: ELFFile) -> _Versions:
-        indices: Any = next(iter(elf.iter_sections("SHT_GNU_versym")), None)
-        needs: Any = next(iter(elf.iter_sections("SHT_GNU_verneed")), None)
+        indices = next(iter(elf.iter_sections("SHT_GNU_versym")), None)
+        needs = next(iter(elf.iter_sections("SHT_GNU_verneed")), None)
         if indices is None or needs is None:
             return cls()
+        order = "<" if elf.little_endian else ">"
+        names = elf.get_section(needs["sh_link"]).data()
         data = indices.data()
-        layout = f"{'<' if elf.little_endian else '>'}{len(data) // 2}H"
-        meaning = {
-            int(item.entry.vna_other): (str(item.name), str(need.name))
-            for need, items in needs.iter_versions()
-            for item in items
-        }
-        return cls(struct.unpack_from(layout, data), meaning)
+        return cls(
+            struct.unpack_from(f"{order}{len(data) // 2}H", data),
+            {
+                index: (_string(names, version), _string(names, library))
+                for library, index, version in _needed_versions(needs.data(), order)
+            },
+        )
 
     def get(self, symbol: int) -> tuple[str, str]:
         index = self.indices[symbol] & _VERSION_BITS if symbol < len(self.indices) else 0
         return self.meaning.get(index, ("", ""))
+
+
+def _needed_versions(data: bytes, order: str) -> Iterator[tuple[int, int, int]]:
+    """Give library, index and version of each needed version, library and version as offsets of their names.
+
+    pyelftools reads these, too, but trusts the counts in them: a single damaged byte can keep it busy for minutes.
+    """
+    for at, (_, _, library, items, _) in _chain(data, struct.Struct(order + "HHIII"), 0):
+        for _, (_, _, index, version, _) in _chain(data, struct.Struct(order + "IHHII"), at + items):
+            yield library, index, version
+
+
+def _chain(data: bytes, layout: struct.Struct, at: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Follow records whose last field is the distance to the next one, 0 for the last; never backwards."""
+    while True:
+        record = layout.unpack_from(data, at)
+        yield at, record
+        step = record[-1]
+        if step == 0:
+            return
+        if step < layout.size:
+            raise ValueError(f"version records overlap at {at:#x}")
+        at += step
+
+
+def _string(names: bytes, at: int) -> str:
+    return names[at : names.index(b"\0", at)].decode("utf-8", "replace")

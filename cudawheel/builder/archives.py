@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import requests
-from pypi_simple import PYPI_SIMPLE_ENDPOINT, DistributionPackage, PyPISimple
+import urllib3
+from packaging.version import InvalidVersion, Version
+from pypi_simple import (
+    PYPI_SIMPLE_ENDPOINT,
+    DistributionPackage,
+    NoSuchProjectError,
+    PyPISimple,
+    UnsupportedContentTypeError,
+    UnsupportedRepoVersionError,
+)
 
 from cudawheel.errors import SourceHashError, SourceUnreachableError, SourceUnsafeError
 from cudawheel.files import sha256_of
@@ -18,6 +27,9 @@ from cudawheel.unpacking import unpack
 # For connecting, and for each wait between two pieces; both stay below the 20 s in which a source is decided on.
 _TIMEOUT_SECONDS = 9.0
 _CHUNK_BYTES = 1 << 20
+# Raw reading lets urllib3's own errors through.
+_NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
+_INDEX_ERRORS = (NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError)
 
 
 def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url: str = "") -> Path:
@@ -40,9 +52,9 @@ def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url:
                     why="the project is there, the sdist is not",
                     remedy="Correct `version` of the source, or use a git source.",
                 )
-            answer = index.s.get(sdist.url, stream=True, timeout=_TIMEOUT_SECONDS)
-            return _store(answer, sdist.filename, source.sha256, cache / source.sha256, progress)
-    except (requests.RequestException, LookupError) as error:
+            with index.s.get(sdist.url, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
+                return _store(answer, sdist.filename, source.sha256, cache / source.sha256, progress)
+    except (*_NETWORK_ERRORS, *_INDEX_ERRORS) as error:
         raise _unreachable(what, error) from error
 
 
@@ -51,10 +63,10 @@ def bring_url(source: UrlSource, cache: Path, progress: Progress) -> Path:
     if kept := _kept(cache, source.sha256):
         return kept
     try:
-        answer = requests.get(source.url, stream=True, timeout=_TIMEOUT_SECONDS)
-        name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
-        return _store(answer, name, source.sha256, cache / source.sha256, progress)
-    except requests.RequestException as error:
+        with requests.get(source.url, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
+            name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
+            return _store(answer, name, source.sha256, cache / source.sha256, progress)
+    except _NETWORK_ERRORS as error:
         raise _unreachable(source.url, error) from error
 
 
@@ -76,15 +88,23 @@ def unpack_project(archive: Path, into: Path) -> Path:
 
 
 def _choose(packages: list[DistributionPackage], source: SdistSource) -> DistributionPackage | None:
-    sdists = (p for p in packages if p.package_type == "sdist" and p.version == source.version)
+    sdists = (p for p in packages if p.package_type == "sdist" and _normalised(p.version) == source.version)
     # Where an index offers a .zip beside the .tar.gz, the pinned hash says which one is meant.
     ranked = sorted(sdists, key=lambda p: p.digests.get("sha256") != source.sha256)
     return ranked[0] if ranked else None
 
 
+def _normalised(version: str | None) -> str:
+    try:
+        return str(Version(version or ""))
+    except InvalidVersion:
+        return ""
+
+
 def _kept(cache: Path, sha256: str) -> Path | None:
     folder = cache / sha256
-    return next((p for p in folder.iterdir() if not p.name.startswith(".")), None) if folder.is_dir() else None
+    files = (p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else ()
+    return next((path for path in files if sha256_of(path) == sha256), None)
 
 
 def _store(answer: requests.Response, name: str, sha256: str, folder: Path, progress: Progress) -> Path:

@@ -106,14 +106,16 @@ def make_environment(spec: EnvironmentSpec, folder: Path, log: Path) -> Environm
 def _read(folder: Path) -> Environment | None:
     try:
         facts = json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        environment = Environment(
+            folder=folder,
+            python=folder / "bin" / "python",
+            site_packages=Path(facts["site_packages"]),
+            packages=tuple(facts["packages"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Environment(
-        folder=folder,
-        python=folder / "bin" / "python",
-        site_packages=Path(facts["site_packages"]),
-        packages=tuple(facts["packages"]),
-    )
+    # Its Python is a link to one that may have been uninstalled since.
+    return environment if environment.python.exists() else None
 
 
 def _run(command: list[str | Path], log: Path, cwd: Path | None = None) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from build import BuildBackendException, BuildException, ProjectBuilder
+from packaging.requirements import InvalidRequirement, Requirement
 from pyproject_hooks import BackendUnavailable
 
 from cudawheel.builder.diagnosis import diagnose
@@ -26,11 +28,11 @@ def static_requires(project: Path) -> tuple[str, ...]:
     """Give what the project's pyproject.toml asks for before its backend can speak.
 
     Raises:
-        BuildError: there is no pyproject.toml or setup.py, or it cannot be read.
+        BuildError: there is no pyproject.toml or setup.py, or it cannot be read, or what it asks for cannot.
     """
     try:
-        return tuple(sorted(ProjectBuilder(project).build_system_requires))
-    except (BuildException, OSError) as error:
+        return _readable(ProjectBuilder(project).build_system_requires)
+    except (BuildException, InvalidRequirement, OSError) as error:
         raise BuildError(
             f"{project.name} is not a project that can be built",
             why=str(error),
@@ -55,14 +57,21 @@ class Backend:
         """Ask the backend what else it needs to build a wheel.
 
         Raises:
-            BuildError: the backend failed.
+            OutOfMemoryError: the backend was killed.
+            BuildError: the backend failed otherwise, or asks for what is no requirement.
         """
         self._progress.phase("backend", "asking what it needs")
         try:
-            with _quiet():
-                return tuple(sorted(self._builder.get_requires_for_build("wheel", _plain(config_settings))))
+            with self._warnings_logged():
+                return _readable(self._builder.get_requires_for_build("wheel", _plain(config_settings)))
         except (BuildBackendException, BackendUnavailable) as error:
             raise self._failure("the package's build backend does not say what it needs", error) from error
+        except InvalidRequirement as error:
+            raise BuildError(
+                "the package's build backend asks for what is no requirement",
+                why=str(error),
+                remedy=f"The package has to mend that. The whole output is in {self._log}.",
+            ) from error
 
     def build_wheel(self, config_settings: Mapping[str, Sequence[str]], into: Path) -> Path:
         """Build the wheel into a folder and give its path.
@@ -74,7 +83,7 @@ class Backend:
         self._progress.phase("compiling")
         into.mkdir(parents=True, exist_ok=True)
         try:
-            with self.watch, _quiet():
+            with self.watch, self._warnings_logged():
                 return Path(self._builder.build("wheel", into, _plain(config_settings)))
         except (BuildBackendException, BackendUnavailable) as error:
             raise self._failure("the package did not build", error) from error
@@ -93,6 +102,17 @@ class Backend:
             message = f"the backend ended with exit status {self._last.code}"
             raise BuildError(message)
 
+    @contextmanager
+    def _warnings_logged(self) -> Iterator[None]:
+        """Write into the log what build reads out of a backend's run as warnings, such as torch's about NumPy."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                yield
+            finally:
+                with self._log.open("a", encoding="utf-8") as log:
+                    log.writelines(f"{warning.category.__name__}: {warning.message}\n" for warning in caught)
+
     def _hear(self, line: str) -> None:
         if match := _NINJA_EDGE.match(line):
             self._progress.steps(int(match[1]), int(match[2]))
@@ -100,15 +120,18 @@ class Backend:
     def _failure(self, what: str, error: Exception) -> BuildError | DiskFullError:
         output = self._log.read_text(encoding="utf-8", errors="replace")
         tail = self._last.output.splitlines()[-_TAIL_LINES:] if self._last else [str(error)]
+        if self._last and self._last.code == -signal.SIGKILL:
+            # The kernel's killer, which ends whoever holds most when memory runs out, leaves no word in the output.
+            tail.append("the backend was ended by signal 9 (Killed)")
+            output += f"\n{tail[-1]}"
         return diagnose(what, output=output, tail=tail, log=self._log)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave to the log what build reads out of a backend's output as warnings, such as torch's about NumPy."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _readable(requirements: Collection[str]) -> tuple[str, ...]:
+    """Sort requirements; raises InvalidRequirement if one cannot be read."""
+    for text in requirements:
+        Requirement(text)
+    return tuple(sorted(requirements))
 
 
 def _plain(config_settings: Mapping[str, Sequence[str]]) -> dict[str, str | Sequence[str]]:

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from cudawheel.errors import SourceUnreachableError
 from cudawheel.process import NOT_FOUND, Finished, capture
+from cudawheel.toolchain.environment import machine_environment
 
 # Whether a server answers is decided within this time; git alone would wait five minutes for a connection.
 _ANSWER_SECONDS = 18.0
@@ -20,6 +21,19 @@ _NO_QUESTIONS = {
     "GIT_ASKPASS": "true",
     "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=15",
 }
+# Set where git runs a hook: the repository that the person works in, which every git below would take for its own.
+_SOMEBODY_ELSES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_INDEX_FILE",
+        "GIT_NAMESPACE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_WORK_TREE",
+    }
+)
 
 
 def bring(url: str, commit: str, cache: Path) -> Path:
@@ -48,14 +62,22 @@ def bring(url: str, commit: str, cache: Path) -> Path:
     return bare
 
 
-def check_out(bare: Path, commit: str, into: Path) -> None:
-    """Check a commit out into a folder that does not exist yet, submodules included."""
+def check_out(bare: Path, commit: str, into: Path, *, url: str) -> None:
+    """Check a commit out into a folder that does not exist yet, submodules included.
+
+    Args:
+        url: where the repository came from; submodules may be named relative to it.
+
+    Raises:
+        SourceUnreachableError: a submodule cannot be fetched.
+    """
     # Not a clone: the cached repository may be shallow, and no branch of it need lead to the commit.
     _checked(["git", "init", "--quiet", into], str(bare))
+    _checked(["git", "-C", into, "remote", "add", "origin", url], str(bare))
     _checked(["git", "-C", into, "fetch", "--quiet", "--depth=1", bare.as_uri(), commit], str(bare))
     _checked(["git", "-C", into, "-c", "advice.detachedHead=false", "checkout", "--quiet", commit], str(bare))
     if (into / ".gitmodules").exists():
-        _checked(["git", "-C", into, "submodule", "update", "--quiet", "--init", "--recursive"], str(bare))
+        _checked(["git", "-C", into, "submodule", "update", "--quiet", "--init", "--recursive"], f"submodules of {url}")
 
 
 def _has(bare: Path, commit: str) -> bool:
@@ -63,7 +85,8 @@ def _has(bare: Path, commit: str) -> bool:
 
 
 def _git(command: Sequence[str | Path], *, seconds: float = 60.0) -> Finished:
-    return capture(command, extra_env={**_STALL, **_NO_QUESTIONS}, timeout=seconds)
+    environ = {name: value for name, value in machine_environment().items() if name not in _SOMEBODY_ELSES}
+    return capture(command, env={**environ, **_STALL, **_NO_QUESTIONS}, timeout=seconds)
 
 
 def _checked(command: Sequence[str | Path], url: str, *, seconds: float = _FETCH_SECONDS) -> None:
@@ -71,7 +94,9 @@ def _checked(command: Sequence[str | Path], url: str, *, seconds: float = _FETCH
     if done.ok:
         return
     missing = done.code == NOT_FOUND
-    reason = done.output.strip().splitlines()[-1] if done.output.strip() else f"git ended with {done.code}"
+    lines = done.output.strip().splitlines() or [f"git ended with {done.code}"]
+    # After the reason git often gives advice that fits anything.
+    reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
     raise SourceUnreachableError(
         f"git cannot fetch {url}",
         why="git is not installed" if missing else reason,

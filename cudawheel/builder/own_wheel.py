@@ -39,7 +39,8 @@ def own_wheel(folder: Path) -> Path:
 def _pack() -> bytes:
     package = Path(cudawheel.__file__).parent
     info = f"cudawheel-{distribution('cudawheel').version}.dist-info"
-    members = {f"cudawheel/{path.relative_to(package)}": path.read_bytes() for path in source_files(package)}
+    files = (path for path in source_files(package) if path.is_file())
+    members = {f"cudawheel/{path.relative_to(package)}": path.read_bytes() for path in files}
     members[f"{info}/METADATA"] = _metadata()
     members[f"{info}/entry_points.txt"] = b"[console_scripts]\ncudawheel = cudawheel.cli.main:run\n"
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: cudawheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -44,7 +44,8 @@ def _apply_patch(path: Path, project: Path) -> None:
 def _replace(replacement: Replacement, project: Path) -> None:
     path = project / replacement.file
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # Bytes, not `read_text`, which would turn the line ends of other systems into this one's.
+        lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
     except (OSError, UnicodeDecodeError) as error:
         raise PatchError(
             f"cannot replace a line of {replacement.file}",
@@ -61,4 +62,4 @@ def _replace(replacement: Replacement, project: Path) -> None:
     for index in hits:
         ending = lines[index][len(lines[index].rstrip("\r\n")) :]
         lines[index] = replacement.new + ending
-    path.write_text("".join(lines), encoding="utf-8")
+    path.write_bytes("".join(lines).encode("utf-8"))

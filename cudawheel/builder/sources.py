@@ -67,7 +67,7 @@ def lay_out(fetched: FetchedSource, loaded: LoadedRecipe, settings: BuildSetting
     """
     source = fetched.source
     if isinstance(source, GitSource):
-        git.check_out(fetched.location, source.commit, into)
+        git.check_out(fetched.location, source.commit, into, url=source.url)
         project = into / source.subdirectory if source.subdirectory else into
     elif isinstance(source, PathSource):
         tree.copy_tree(fetched.location, into)

@@ -26,10 +26,15 @@ _LEFTOVERS = frozenset(
 
 
 def source_files(folder: Path) -> Iterator[Path]:
-    """Give every file of a source folder, sorted, without leftovers of earlier builds."""
+    """Give every file of a source folder, sorted, without leftovers of earlier builds.
+
+    Links to folders are among them, and links that lead nowhere; neither is followed.
+    """
     for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _LEFTOVERS and not name.endswith(".egg-info"))
-        for name in sorted(names):
+        kept = sorted(name for name in folders if name not in _LEFTOVERS and not name.endswith(".egg-info"))
+        links = [name for name in kept if Path(here, name).is_symlink()]
+        folders[:] = [name for name in kept if name not in links]
+        for name in sorted([*names, *links]):
             yield Path(here, name)
 
 
@@ -37,8 +42,8 @@ def tree_hash(folder: Path) -> str:
     """Hash names, contents and executable bits of a source folder; gives 64 hex digits."""
     digest = hashlib.sha256()
     for path in source_files(folder):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        executable = "x" if path.stat().st_mode & 0o100 else "-"
+        content = hashlib.sha256(path.read_bytes() if path.is_file() else os.readlink(path).encode()).hexdigest()
+        executable = "l" if not path.is_file() else "x" if path.stat().st_mode & 0o100 else "-"
         digest.update(f"{path.relative_to(folder).as_posix()}\0{executable}{content}\n".encode())
     return digest.hexdigest()
 
@@ -48,4 +53,4 @@ def copy_tree(folder: Path, into: Path) -> None:
     for path in source_files(folder):
         target = into / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+        shutil.copy2(path, target, follow_symlinks=path.is_file())

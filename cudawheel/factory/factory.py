@@ -14,7 +14,7 @@ from cudawheel.files import write_atomically
 from cudawheel.model.progress import Progress
 from cudawheel.plan.plan import Cell
 from cudawheel.recipe.loading import load_recipe
-from cudawheel.store.store import Store, StoredWheel, publish, require_writable
+from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, require_writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,12 @@ def make_wheel(request: BuildRequest, progress: Progress) -> Outcome:
     require_writable(request.wheelhouse)
     store = Store(request.cache / "store")
     if request.reuse and (known := _known(jobs, store)) is not None:
-        return _deliver(*known, cached=True)
+        return _deliver(*known, progress, cached=True)
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
     from cudawheel.factory.making import make  # noqa: PLC0415
 
     job, stored, cached = make(jobs, store, progress)
-    return _deliver(job, stored, cached=cached)
+    return _deliver(job, stored, progress, cached=cached)
 
 
 def _known(jobs: list[Job], store: Store) -> tuple[Job, StoredWheel] | None:
@@ -70,8 +70,11 @@ def _known(jobs: list[Job], store: Store) -> tuple[Job, StoredWheel] | None:
     return None
 
 
-def _deliver(job: Job, stored: StoredWheel, *, cached: bool) -> Outcome:
+def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:
     request = job.request
+    if replaced := other_of_that_name(stored, request.wheelhouse):
+        # The name of a wheel says nothing of its capabilities, so two lists of them give one name.
+        progress.note(f"replaces the wheel of the same name, sha256 {replaced[:12]}…, in {request.wheelhouse}")
     if any(pin.startswith("cudawheel==") for pin in stored.record["build"]["environment"]):
         # The package's backend is cudawheel, which is on no index: with its wheel beside the others, pip can build
         # the package from source as well.

@@ -62,7 +62,9 @@ class _Term:
         if self.capabilities:
             return self.capabilities
         if self.low is not None:
-            within = {c for c in (*context.known, *context.removed) if c >= self.low and (not self.high or c <= self.high)}
+            within = {
+                c for c in (*context.known, *context.removed) if c >= self.low and (not self.high or c <= self.high)
+            }
             # The ends are named, so they are answered for, whether or not this CUDA knows them.
             return tuple(sorted(within | {self.low, self.high} if self.high else within))
         return {

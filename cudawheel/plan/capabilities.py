@@ -63,9 +63,7 @@ def rejection(
     return ""
 
 
-def judge(
-    request: CapabilityRequest, cuda: CudaVersion, context: CapabilityContext
-) -> tuple[Verdict, ...]:
+def judge(request: CapabilityRequest, cuda: CudaVersion, context: CapabilityContext) -> tuple[Verdict, ...]:
     """Accept or reject every capability of a request for one CUDA release, lowest first.
 
     Raises:

@@ -133,6 +133,13 @@ def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
     return target
 
 
+def other_of_that_name(stored: StoredWheel, wheelhouse: Path) -> str:
+    """Give the sha256 of a wheel that `publish` would replace by one with other bytes; empty where there is none."""
+    target = wheelhouse / stored.wheel.name
+    found = sha256_of(target) if target.is_file() else stored.record["wheel"]["sha256"]
+    return "" if found == stored.record["wheel"]["sha256"] else found
+
+
 def require_writable(folder: Path) -> None:
     """Make sure that a folder can be written before hours are spent on what goes into it.
 

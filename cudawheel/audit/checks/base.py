@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -67,7 +68,7 @@ class Check(ABC):
         return Violation(code=self.code, title=self.title, where=where, found=found, remedy=remedy)
 
 
-def shorten(names: list[str], most: int = 5) -> str:
+def shorten(names: Sequence[str], most: int = 5) -> str:
     """List names for a message, the first few of many."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -548,7 +548,8 @@ def test_gpu_memory(field):
     outputs = 12 * (len(verts) + len(faces))
     extra = torch.cuda.max_memory_allocated() - before - outputs
     assert extra / vol.numel() < 3, "bytes a cell besides the outputs"
-    assert torch.cuda.memory_allocated() - before < outputs + 4096, "scratch memory is given back"
+    # Torch's allocator rounds each of the two outputs up, by less than 2 MiB; the scratch memory would be 35 MiB.
+    assert torch.cuda.memory_allocated() - before < outputs + 2 * (2 << 20), "scratch memory is given back"
 
 
 @gpu

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 from audit_fixtures import Compile
+from elftools.elf.elffile import ELFFile
 from fatbin_files import EMPTY, Piece, make_code, make_container
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,6 +102,19 @@ def test_files_that_are_not_elf_or_not_there_are_named(tmp_path: Path) -> None:
 def test_a_corrupt_fatbin_names_section_and_object(compile_object: Compile) -> None:
     with pytest.raises(WheelError, match=r"section \.nv_fatbin of demo\.so is not a valid fatbin at offset 0x0"):
         SharedObject.read(compile_object(fatbin=b"garbage"), "demo.so")
+
+
+def test_version_records_that_overlap_are_damage_and_no_endless_loop(compile_object: Compile, tmp_path: Path) -> None:
+    content = bytearray(compile_object().read_bytes())
+    with compile_object().open("rb") as stream:
+        (section,) = ELFFile(stream).iter_sections("SHT_GNU_verneed")
+        at = section["sh_offset"]
+    (first_item,) = struct.unpack_from("<I", content, at + 8)
+    struct.pack_into("<I", content, at + first_item + 12, 1)
+    (tmp_path / "damaged.so").write_bytes(content)
+    with pytest.raises(WheelError, match="damaged ELF") as caught:
+        SharedObject.read(tmp_path / "damaged.so")
+    assert "overlap" in caught.value.why
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -190,7 +190,6 @@ def test_uv_installs_the_result(tmp_path: Path) -> None:
 
 
 def test_pip_installs_the_result(tmp_path: Path) -> None:
-    pytest.importorskip("pip")
     path = rewrite(write_wheel(tmp_path), tmp_path / "out", Changes(local_version="cu.13.0", python="py3", abi="none"))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--quiet"]
     _install(pip, path, tmp_path / "site")

@@ -15,16 +15,20 @@ class Site:
     Attributes:
         files: path without the leading slash, and content.
         cut_after: bytes of each answer's body after which the connection is closed; 0 for never.
+        whole: paths that are never cut.
         ranges: whether part of a file can be asked for.
         silent: paths that are accepted and never answered.
+        types: path and content type, for what is not to be taken for bytes.
         requests: what was asked for, with the Range header.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cut_after = 0
+        self.whole: set[str] = set()
         self.ranges = True
         self.silent: set[str] = set()
+        self.types: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.url = ""
         self.over = threading.Event()
@@ -49,9 +53,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
+        if path in self.site.types:
+            self.send_header("Content-Type", self.site.types[path])
         self.end_headers()
         body = content[start:]
-        self.wfile.write(body[: self.site.cut_after] if self.site.cut_after else body)
+        cut = self.site.cut_after and path not in self.site.whole
+        self.wfile.write(body[: self.site.cut_after] if cut else body)
 
     def log_message(self, *_words: Any) -> None:
         """Keep quiet."""

@@ -1,0 +1,244 @@
+"""Which room may import which, what only some may touch, and how long anything may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "cudawheel"
+
+# Room: what it may import of cudawheel. "cudawheel" itself, the empty top, is free to all.
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    room: frozenset(allowed.split())
+    for room, allowed in {
+        "errors": "",
+        "process": "errors",
+        "files": "errors",
+        "unpacking": "errors",
+        "model": "errors",
+        "data": "errors model",
+        "recipe": "errors model data",
+        "plan": "errors model data recipe",
+        "toolchain": "errors model data process files unpacking",
+        "schedule": "errors model data process",
+        "backend": "errors model data toolchain schedule",
+        "builder": "errors process files unpacking model data recipe plan toolchain schedule",
+        "wheel": "errors model files data",
+        "audit": "errors model data process files wheel",
+        "store": "errors model files wheel",
+        "factory": (
+            "errors process files unpacking model data recipe plan toolchain schedule builder wheel audit store"
+        ),
+        "cli": (
+            "errors process files unpacking model data recipe plan toolchain schedule backend builder wheel audit "
+            "store factory"
+        ),
+        "__main__": "cli",
+    }.items()
+}
+READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process"}
+STARTS_PROGRAMS = {"process"}
+PRINTS = {"cli"}
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+ONE_PROJECT = "torchmcubes"
+# Suites that verify one package's wheels may know its name.
+SUITES = PACKAGE / "verify" / "suites"
+
+
+def rooms_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Every imported name with its module, wherever the import stands; relative ones as `.`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def wrong_imports(room: str, source: str) -> list[str]:
+    """Every import of a room that the table does not allow; absolute ones only are allowed at all."""
+    wrong = []
+    for name in imports_of(ast.parse(source)):
+        top, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if top == "" or (top == "cudawheel" and other not in {"", "__version__", room, *MAY_IMPORT[room]}):
+            wrong.append(name)
+    return wrong
+
+
+def environment_reads(source: str) -> list[int]:
+    names = {"environ", "environb", "getenv", "getenvb"}
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if (isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os")
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names})
+    ]
+
+
+def program_starts(source: str) -> list[str]:
+    modules_that_start = {"subprocess", "pty", "multiprocessing"}
+    tree = ast.parse(source)
+    imported = [name for name in imports_of(tree) if name.split(".")[0] in modules_that_start]
+    called = {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node).startswith(("os.system", "os.popen", "os.exec", "os.spawn"))
+    }
+    return [*imported, *sorted(called)]
+
+
+def prints(source: str) -> list[str]:
+    tree = ast.parse(source)
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    printed = [name for name in called if name in {"print", "click.echo", "click.secho"}]
+    return printed + [name for name in imports_of(tree) if name.split(".")[0] in {"rich", "click"}]
+
+
+def long_functions(source: str) -> list[str]:
+    return [
+        f"{node.name}: {length}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) >= LONGEST_FUNCTION
+    ]
+
+
+def by_module() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in modules()]
+    )
+
+
+def test_every_room_stands_in_the_table() -> None:
+    rooms = {rooms_of(path) for path in modules()} - {"__init__"}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_the_table_lets_nobody_import_in_a_circle() -> None:
+    reached = {room: set(allowed) for room, allowed in MAY_IMPORT.items()}
+    for _ in MAY_IMPORT:
+        reached = {room: seen.union(*(reached[other] for other in seen)) for room, seen in reached.items()}
+    assert [room for room, seen in reached.items() if room in seen] == []
+
+
+@by_module()
+def test_rooms_import_only_what_the_table_allows(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    if path == PACKAGE / "__init__.py":
+        assert list(imports_of(ast.parse(source))) == []
+    else:
+        assert wrong_imports(rooms_of(path), source) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from cudawheel.factory.factory import make_wheel",
+        "import cudawheel.store.store",
+        "from cudawheel import plan",
+        "def late():\n    from cudawheel.plan.plan import Plan",
+        "class Late:\n    def late(self):\n        import cudawheel.cli",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cudawheel.recipe.recipe import Recipe",
+        "from ..plan import plan",
+        "from . import options",
+        "try:\n    import cudawheel.audit\nexcept ImportError:\n    pass",
+    ],
+)
+def test_a_planted_import_is_caught(planted: str) -> None:
+    assert len(wrong_imports("backend", planted)) == 1
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "import cudawheel",
+        "from cudawheel.errors import CudawheelError",
+        "from cudawheel.backend.policy import Policy",
+        "from cudawheel import toolchain",
+        "import cudawheelwright",
+        "'from cudawheel.plan import plan'",
+    ],
+)
+def test_an_allowed_import_is_let_through(harmless: str) -> None:
+    assert wrong_imports("backend", harmless) == []
+
+
+@by_module()
+def test_only_some_rooms_read_the_environment(path: Path) -> None:
+    assert rooms_of(path) in READS_ENVIRONMENT or environment_reads(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import os\nos.environ['A']",
+        "import os\nos.getenv('A')",
+        "from os import environ",
+        "from os import path, getenv",
+    ],
+)
+def test_a_planted_look_at_the_environment_is_caught(planted: str) -> None:
+    assert len(environment_reads(planted)) == 1
+    assert environment_reads("import os\nos.path\nrequest.environ['A']") == []
+
+
+@by_module()
+def test_only_one_module_starts_programs(path: Path) -> None:
+    assert rooms_of(path) in STARTS_PROGRAMS or program_starts(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["import subprocess", "from subprocess import run", "def f():\n    import subprocess as s", "os.system('x')"],
+)
+def test_a_planted_program_is_caught(planted: str) -> None:
+    assert len(program_starts(planted)) == 1
+
+
+@by_module()
+def test_only_the_command_line_prints(path: Path) -> None:
+    assert rooms_of(path) in PRINTS or prints(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted", ["print('x')", "click.echo('x')", "from rich.console import Console", "import rich"]
+)
+def test_a_planted_print_is_caught(planted: str) -> None:
+    assert len(prints(planted)) == 1
+
+
+@by_module()
+def test_files_and_functions_stay_short(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) < LONGEST_FILE
+    assert long_functions(source) == []
+
+
+def test_a_long_function_is_caught() -> None:
+    body = "\n".join("    x = 1" for _ in range(LONGEST_FUNCTION - 1))
+    assert long_functions(f"def long():\n{body}\n") == [f"long: {LONGEST_FUNCTION}"]
+    assert long_functions(f"class Long:\n{body}\n") == []
+
+
+def test_the_factory_knows_no_package_by_name() -> None:
+    texts = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    knowing = [
+        path for path in texts if ONE_PROJECT.encode() in path.read_bytes().lower() and SUITES not in path.parents
+    ]
+    assert knowing == []
