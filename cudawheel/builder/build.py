@@ -184,7 +184,9 @@ def _environ(environment: Environment, tools: Tools, variables: dict[str, str], 
 
 def _satisfied(requirement: str, environment: Environment) -> bool:
     wanted = Requirement(requirement)
-    if wanted.marker is not None and not wanted.marker.evaluate():
+    # Not this process's own Python, which may be another: the environment lies in lib/python3.12/site-packages.
+    python = environment.site_packages.parent.name.removeprefix("python")
+    if wanted.marker is not None and not wanted.marker.evaluate({"python_version": python}):
         return True
     version = environment.version_of(wanted.name)
     return bool(version) and wanted.specifier.contains(version, prereleases=True)

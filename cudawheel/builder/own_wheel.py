@@ -10,10 +10,8 @@ import base64
 import hashlib
 import io
 import zipfile
-from email.message import Message
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import cast
 
 import cudawheel
 from cudawheel.builder.tree import source_files
@@ -56,8 +54,8 @@ def _pack() -> bytes:
 
 
 def _metadata() -> bytes:
-    # importlib.metadata types this as its own protocol; the object behind it is an email message.
-    return bytes(cast("Message", distribution("cudawheel").metadata))
+    # Not `.metadata`: the email message that it is cannot be turned back into bytes beyond ASCII.
+    return (distribution("cudawheel").read_text("METADATA") or "").encode()
 
 
 def _record(members: dict[str, bytes], record: str) -> bytes:

@@ -9,24 +9,10 @@ from pathlib import Path
 
 import pytest
 from listening import Heard
-from small_packages import write_wheel
 
 from cudawheel.builder import environment as environment_module
 from cudawheel.builder.environment import Environment, EnvironmentSpec, make_environment, provide_environment
 from cudawheel.errors import InstallError
-
-
-@pytest.fixture
-def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that is all that uv knows."""
-    folder = tmp_path / "links"
-    write_wheel(folder, "tiny-helper", "1.0")
-    write_wheel(folder, "tiny-helper", "2.0")
-    write_wheel(folder, "tiny-tool", "1.0", requires=["tiny-helper<2"])
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    return folder
 
 
 def spec(*requirements: str, overrides: tuple[str, ...] = ()) -> EnvironmentSpec:

@@ -9,6 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from packaging.metadata import Metadata
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 import cudawheel
@@ -38,7 +39,7 @@ def test_it_reads_as_a_wheel_whose_record_is_right(tmp_path: Path) -> None:
     path = own_wheel(tmp_path)
     wheel = Wheel.read(path)
     assert path.name == f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
-    assert wheel.check_record() == ()
+    assert wheel.verify_record() == ()
 
 
 def test_its_metadata_says_what_the_installation_says(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_its_metadata_says_what_the_installation_says(tmp_path: Path) -> None:
     metadata = Metadata.from_email(text)  # refuses unknown fields and doubled ones
     assert metadata.name == "cudawheel"
     assert metadata.requires_dist is not None
-    assert sorted(map(str, metadata.requires_dist)) == sorted(distribution("cudawheel").requires or ())
+    assert metadata.requires_dist == [Requirement(text) for text in distribution("cudawheel").requires or ()]
     assert (metadata.description or "").startswith("# cudawheel")
 
 
