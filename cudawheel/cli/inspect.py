@@ -21,8 +21,8 @@ from cudawheel.model.capability_request import CapabilityContext, CapabilityRequ
 
 _WORDS = {
     Support.NATIVE: "[green]runs natively[/]",
-    Support.PTX: "[yellow]runs through PTX, compiled by the driver at first use[/]",
-    Support.NONE: "[red]does not run: no kernel image is available for execution on the device[/]",
+    Support.PTX: "[yellow]runs through PTX, compiled at first use[/]",
+    Support.NONE: "[red]does not run: no kernel image for it[/]",
     None: "[dim]no device code: runs on the CPU alone[/]",
 }
 _EXIT_NOT_RUNNING = 20

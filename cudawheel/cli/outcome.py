@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from cudawheel.cli.console import out
 from cudawheel.data import known_for
@@ -26,12 +25,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     out.print(
         f"[bold green]✓[/] [bold]{_short(outcome.wheel)}[/]{'  [dim](built before, checked)[/]' * outcome.cached}"
     )
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for name, text in _rows(outcome, record):
-        table.add_row(name, text)
-    out.print(table)
+    # Lines, not a table: a table would break the command of the last one where it cannot be copied any more.
+    for label, text in _rows(outcome, record):
+        out.print(f"  [dim]{label:<12}[/]  {text}")
 
 
 def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
