@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 import torchmcubes
 from torchmcubes import grid_interp, marching_cubes
 
@@ -149,21 +148,19 @@ def test_neighbours_agree_on_every_shared_face():
         used = [(t[i], t[(i + 1) % 3]) for t in tables.triangles(case) for i in range(3)]
         border = {(a, b) for a, b in used if (b, a) not in used}
         for number in range(6):
-            on_face[case, number] = {
-                (a, b) for a, b in border if number in tables.faces_of(a) & tables.faces_of(b)
-            }
+            on_face[case, number] = {(a, b) for a, b in border if number in tables.faces_of(a) & tables.faces_of(b)}
     for low, high in itertools.product(range(256), repeat=2):
         for axis in range(3):
             mine = [c for c in range(8) if c >> axis & 1]
             if any((low >> c & 1) != (high >> (c ^ 1 << axis) & 1) for c in mine):
                 continue
 
-            def across(edge):  # the same edge, seen from the neighbour
-                a, b = next(p for p in itertools.combinations(mine, 2)
-                            if (p[0] ^ p[1]).bit_count() == 1 and tables.edge_between(*p) == edge)
-                return tables.edge_between(a ^ 1 << axis, b ^ 1 << axis)
-
-            seen = {(across(b), across(a)) for a, b in on_face[low, 2 * axis + 1]}
+            across = {  # each edge of the shared face, as the neighbour numbers it
+                tables.edge_between(a, b): tables.edge_between(a ^ 1 << axis, b ^ 1 << axis)
+                for a, b in itertools.combinations(mine, 2)
+                if (a ^ b).bit_count() == 1
+            }
+            seen = {(across[b], across[a]) for a, b in on_face[low, 2 * axis + 1]}
             assert seen == on_face[high, 2 * axis]
 
 
@@ -227,7 +224,7 @@ def test_noise_is_closed(shape, device):
 def test_noise_away_from_the_border_has_no_border(device):
     vol = torch.full((24, 25, 26), -1.0)
     vol[1:-1, 1:-1, 1:-1] = noise((22, 23, 24))
-    verts, faces = extract(vol, 0.0, device)
+    _, faces = extract(vol, 0.0, device)
     assert (edge_balance(faces)[1] == 2).all()
 
 
@@ -299,16 +296,19 @@ def test_all_nan(device):
 def test_not_contiguous(device):
     vol = noise((12, 13, 14))
     expected = extract(vol, 0.0, device)
-    for view in (vol.transpose(0, 2).contiguous().transpose(0, 2), vol.repeat_interleave(2, 1)[:, ::2],
-                 torch.stack((vol, vol), -1)[..., 0]):
+    for view in (
+        vol.transpose(0, 2).contiguous().transpose(0, 2),
+        vol.repeat_interleave(2, 1)[:, ::2],
+        torch.stack((vol, vol), -1)[..., 0],
+    ):
         assert not view.is_contiguous()
-        for a, b in zip(expected, extract(view, 0.0, device)):
+        for a, b in zip(expected, extract(view, 0.0, device), strict=True):
             assert np.array_equal(a, b)
 
 
 def test_offset_view(device):
     vol = noise((12, 13, 14))
-    for a, b in zip(extract(vol[3:].clone(), 0.0, device), extract(vol[3:], 0.0, device)):
+    for a, b in zip(extract(vol[3:].clone(), 0.0, device), extract(vol[3:], 0.0, device), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -329,7 +329,7 @@ def test_shape_is_refused(shape, device):
 
 
 def test_other_arguments_are_refused():
-    with pytest.raises(TypeError, match="must be a torch.Tensor, not ndarray"):
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, not ndarray"):
         marching_cubes(np.zeros((4, 4, 4), np.float32), 0.0)
     with pytest.raises(ValueError, match="not a number"):
         marching_cubes(torch.zeros(4, 4, 4), float("nan"))
@@ -578,8 +578,8 @@ def test_gpu_mixed_devices_are_refused():
         grid_interp(vol, torch.zeros((2, 3), device="cuda"))
     with pytest.raises(ValueError, match="device of points is cpu, that of vol is cuda:0"):
         grid_interp(vol.cuda(), torch.zeros((2, 3)))
+    counts = torch.zeros(1, dtype=torch.int32)
     with pytest.raises(RuntimeError, match="different devices"):
-        counts = torch.zeros(1, dtype=torch.int32)
         torch.ops.torchmcubes._count(vol[0].cuda(), 0.0, torch.zeros(64, dtype=torch.int16), counts, counts, 1)
 
 

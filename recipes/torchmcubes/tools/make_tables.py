@@ -88,7 +88,7 @@ def fan(loop: list[int]) -> list[tuple[int, int, int]]:
     for start in range(len(loop)):
         apex, *rest = loop[start:] + loop[:start]
         if all(not faces_of(apex) & faces_of(edge) for edge in rest[1:-1]):
-            return [(apex, a, b) for a, b in zip(rest, rest[1:])]
+            return [(apex, a, b) for a, b in itertools.pairwise(rest)]
     raise AssertionError(f"no fan of {loop} keeps its diagonals inside the cell")
 
 
@@ -130,6 +130,7 @@ def render() -> str:
 
 
 def main() -> int:
+    """Do what the command line asks; gives the exit status."""
     parser = argparse.ArgumentParser(description="Write src/case_tables.h, or check that it is current.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the header is stale")
     text = render()

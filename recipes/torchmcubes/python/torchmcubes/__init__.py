@@ -5,7 +5,6 @@ on the device its tensors are on, on that device's current stream, and leaves th
 """
 
 import math
-from typing import Tuple
 
 import torch
 
@@ -18,7 +17,7 @@ _BLOCK_POINTS = 256  # kBlockPoints of src/cell.h
 _MOST_INDICES = 2**31 - 1
 
 
-def marching_cubes(vol: torch.Tensor, thresh: float) -> Tuple[torch.Tensor, torch.Tensor]:
+def marching_cubes(vol: torch.Tensor, thresh: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Extract the surface on which a volume equals a threshold.
 
     A voxel is inside where its value is not below the threshold. Faces are counter-clockwise seen from the inside, so
@@ -102,7 +101,7 @@ def grid_interp(vol: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _check(tensor: torch.Tensor, name: str, dims: Tuple[str, ...]) -> None:
+def _check(tensor: torch.Tensor, name: str, dims: tuple[str, ...]) -> None:
     """Refuse what the kernels are not written for."""
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, not {type(tensor).__name__}")
