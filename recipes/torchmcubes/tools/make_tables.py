@@ -19,6 +19,7 @@ cell. The neighbour across that face could draw the same diagonal, and the edge 
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
