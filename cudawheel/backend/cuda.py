@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cudawheel.backend.policy import Policy
 from cudawheel.data import capability_spans, torch_releases
+from cudawheel.errors import CapabilityError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityContext
 from cudawheel.model.capability_set import CapabilitySet
@@ -40,8 +41,9 @@ def cuda_environment(policy: Policy) -> Iterator[None]:
         return
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="cudawheel-toolkit-") as folder:
+        variables = _variables(policy, Path(folder))
         os.environ.clear()
-        os.environ.update(_variables(policy, Path(folder)))
+        os.environ.update(variables)
         try:
             yield
         finally:
@@ -84,7 +86,15 @@ def _capabilities(policy: Policy, codes: tuple[ComputeCapability, ...]) -> Capab
         torch=CapabilitySet.of(torch_releases()[policy.torch].capabilities),
     )
     asked = policy.capabilities.expand(context)
-    return CapabilitySet.of(
+    found = CapabilitySet.of(
         (capability for capability in asked.cubins if capability.base in codes),
         (capability for capability in asked.ptx if capability.base in codes),
     )
+    if not found.cubins and not found.ptx:
+        # An empty CUDAARCHS would leave the choice to CMake.
+        raise CapabilityError(
+            f"nvcc can compile for none of {asked}",
+            why=f"It knows {', '.join(map(str, codes))}.",
+            remedy="Correct `capabilities` in [tool.cudawheel], or use another toolkit.",
+        )
+    return found

@@ -15,10 +15,11 @@ from cudawheel.builder.frontend import Backend, static_requires
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.requirements import build_requires
 from cudawheel.builder.sources import lay_out
-from cudawheel.builder.variables import capability_variables, job_variables, torch_variables
+from cudawheel.builder.variables import job_variables, torch_variables
 from cudawheel.errors import CapabilityError
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.progress import Progress
+from cudawheel.plan.variables import capability_variables
 from cudawheel.schedule.budget import Allocation, allocate, available_memory, usable_cores
 from cudawheel.toolchain.compiler_limits import compiler_limits
 from cudawheel.toolchain.environment import build_environment, search_path

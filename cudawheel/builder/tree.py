@@ -42,7 +42,7 @@ def tree_hash(folder: Path) -> str:
     """Hash names, contents and executable bits of a source folder; gives 64 hex digits."""
     digest = hashlib.sha256()
     for path in source_files(folder):
-        content = hashlib.sha256(path.read_bytes() if path.is_file() else os.readlink(path).encode()).hexdigest()
+        content = hashlib.sha256(path.read_bytes() if path.is_file() else str(path.readlink()).encode()).hexdigest()
         executable = "l" if not path.is_file() else "x" if path.stat().st_mode & 0o100 else "-"
         digest.update(f"{path.relative_to(folder).as_posix()}\0{executable}{content}\n".encode())
     return digest.hexdigest()

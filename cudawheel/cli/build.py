@@ -30,7 +30,7 @@ from cudawheel.recipe.loading import load_recipe
     "--no-cache", is_flag=True, envvar="CUDAWHEEL_NO_CACHE", help="Build even if the same wheel was built before."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
-def command(
+def command(  # noqa: PLR0917 - click passes options by name
     recipe: Path,
     source: str | None,
     toolchain: str,

@@ -8,6 +8,7 @@ from typing import Any
 
 from cudawheel.builder.identity import candidates
 from cudawheel.builder.own_wheel import own_wheel
+from cudawheel.errors import SourceUnreachableError
 from cudawheel.factory.job import Job
 from cudawheel.factory.request import BuildRequest
 from cudawheel.files import write_atomically
@@ -63,11 +64,19 @@ def _known(jobs: list[Job], store: Store) -> tuple[Job, StoredWheel] | None:
     """
     passed: set[str] = set()
     for job in jobs:
-        stored = store.find(job.fingerprint)
+        stored = _find(job, store)
         if stored is not None and passed <= {skip["label"] for skip in stored.record["source"]["skipped"]}:
             return job, stored
         passed.add(job.source.label)
     return None
+
+
+def _find(job: Job, store: Store) -> StoredWheel | None:
+    try:
+        return store.find(job.fingerprint)
+    except SourceUnreachableError:
+        # The folder of a path source is missing, which counts once it is this source's turn.
+        return None
 
 
 def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:

@@ -13,7 +13,7 @@ from cudawheel.factory.job import Job
 from cudawheel.factory.proof import prove
 from cudawheel.factory.record import build_record
 from cudawheel.model.progress import Progress
-from cudawheel.store.store import Store, StoredWheel, refuse_politely
+from cudawheel.store.store import Store, StoredWheel, refuse_politely, require_writable
 from cudawheel.toolchain.redist import RedistSettings
 
 
@@ -27,6 +27,7 @@ def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, Stored
         CudawheelError: whatever stood in the way; the store holds nothing half-made.
     """
     request, loaded = jobs[0].request, jobs[0].loaded
+    require_writable(request.cache)
     sources = tuple(job.source for job in jobs)
     fetched = fetch(loaded, sources, request.cache / "sources", progress)
     job = jobs[sources.index(fetched.source)]

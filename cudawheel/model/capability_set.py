@@ -91,7 +91,16 @@ class CapabilitySet:
         return ";".join(words)
 
     def from_template(self, item: str, separator: str = ";") -> str:
-        """Write a package's own list: `item` holds {capability}, {major}, {minor}, {number}; PTX is not expressible."""
+        """Write a package's own list: `item` holds {capability}, {major}, {minor}, {number}.
+
+        Raises:
+            CapabilityError: PTX is asked for, which such lists have no way to say.
+        """
+        if self.ptx:
+            raise CapabilityError(
+                f"the package's own capability list cannot say PTX of {self.ptx[-1]}",
+                remedy="Leave +PTX out of the request.",
+            )
         return separator.join(
             item.format(capability=capability, major=capability.major, minor=capability.minor, number=capability.number)
             for capability in self.cubins

@@ -18,6 +18,7 @@ from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.variant import Variant
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.capabilities import Verdict, accepted, compilable, judge, removed
+from cudawheel.plan.variables import capability_variables
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings
 
@@ -183,6 +184,11 @@ def _cell(
         reason = "; ".join(f"{verdict.capability}: {verdict.reason}" for verdict in refused)
         return Cell(identifier=variant.identifier, variant=None, verdicts=verdicts, reason=reason)
     whole = replace(variant, capabilities=accepted(verdicts))
+    try:
+        capability_variables(settings, whole.capabilities)
+    except CapabilityError as error:
+        reason = f"{error.what}; {error.remedy}"
+        return Cell(identifier=variant.identifier, variant=None, verdicts=verdicts, reason=reason)
     return Cell(identifier=whole.identifier, variant=whole, verdicts=verdicts)
 
 

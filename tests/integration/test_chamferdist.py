@@ -30,5 +30,6 @@ def test_two_capabilities_and_the_neighbours_of_brute_force(cudawheel: Cudawheel
     recipe = ROOT / "recipes" / "chamferdist.toml"
     record = cudawheel.build(recipe, "--capabilities", "9.0;12.0", "--wheelhouse", house)
     assert record["audit"]["capabilities"] == {"cubins": ["9.0", "12.0"], "ptx": []}
-    python = make_environment(tmp_path / "environment", record["path"], f"torch=={record['variant']['torch']}.*", "numpy")
+    torch = f"torch=={record['variant']['torch']}.*"
+    python = make_environment(tmp_path / "environment", record["path"], torch, "numpy")
     assert run(python, "-c", BRUTE_FORCE, cwd=tmp_path).strip() == "equal"

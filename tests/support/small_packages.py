@@ -45,6 +45,13 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         pathlib.Path(ORDERS["child"]).write_text(f"{os.getpid()} {child.pid}")
         print("[1/2] compiling", flush=True)
         time.sleep(60)
+    if "count" in ORDERS:
+        with open(ORDERS["count"], "a") as sink:
+            sink.write("built\\n")
+    if "hold" in ORDERS and os.path.exists(ORDERS["hold"]):
+        pathlib.Path(ORDERS["hold"] + ".pid").write_text(str(os.getpid()))
+        while os.path.exists(ORDERS["hold"]):
+            time.sleep(0.02)
     if ORDERS.get("killed"):
         os.kill(os.getpid(), signal.SIGKILL)
     if ORDERS.get("fails"):

@@ -60,7 +60,8 @@ class StableAbi(Check):
             violations.append(
                 self.violation(
                     where=item.name,
-                    found=f"Promises torch {since}, but {shorten(verdict.defining, 3)} came with torch {verdict.torch}.",
+                    found=f"Promises torch {since}, but {shorten(verdict.defining, 3)} came "
+                    f"with torch {verdict.torch}.",
                     remedy=f'Write abi = "torch-stable >= {verdict.torch}", or lower TORCH_TARGET_VERSION.',
                 )
             )

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from cudawheel.builder.requirements import build_requires, uses_own_backend
-from cudawheel.builder.variables import capability_variables, job_variables, torch_variables
+from cudawheel.builder.variables import job_variables, torch_variables
 from cudawheel.data import capability_names
 from cudawheel.errors import ToolchainError
 from cudawheel.model.abi import TorchAbi
@@ -16,6 +16,7 @@ from cudawheel.model.capability_request import CapabilityContext, CapabilityRequ
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.variant import Variant
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
+from cudawheel.plan.variables import capability_variables
 from cudawheel.recipe.settings import BuildSettings, CapabilityVariable
 
 

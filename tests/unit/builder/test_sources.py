@@ -9,7 +9,16 @@ import pytest
 from git_repositories import git, new_repository
 from listening import Heard
 from loopback_server import Site
-from small_packages import git_source, path_source, sdist_source, sha256, tar_of, tar_of_folder, url_source, write_project
+from small_packages import (
+    git_source,
+    path_source,
+    sdist_source,
+    sha256,
+    tar_of,
+    tar_of_folder,
+    url_source,
+    write_project,
+)
 
 from cudawheel.builder import archives
 from cudawheel.builder.sources import fetch, lay_out

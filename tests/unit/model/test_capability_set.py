@@ -112,7 +112,12 @@ def test_what_torch_cannot_say_comes_with_what_it_can(carried: CapabilitySet, re
     ],
 )
 def test_a_packages_own_list_follows_its_template(item: str, separator: str, text: str) -> None:
-    assert cset("8.0 9.0a 12.0", "12.0").from_template(item, separator) == text
+    assert cset("8.0 9.0a 12.0", "").from_template(item, separator) == text
+
+
+def test_a_template_refuses_ptx() -> None:
+    with pytest.raises(CapabilityError, match=r"cannot say PTX of 12\.0"):
+        cset("8.0 12.0", "12.0").from_template("{number}")
 
 
 @given(sets, sets)

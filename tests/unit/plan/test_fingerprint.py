@@ -67,13 +67,12 @@ MATTERS: list[tuple[str, object]] = [
     ("package.version", "1.1"),
     ("capabilities.request", "8.0;12.0"),
     ("capabilities.request", "8.0;9.0;12.0+PTX"),
-    ("capabilities.request", "compute_80;12.0+PTX"),
+    ("capabilities.request", "8.0+PTX;12.0+PTX"),
     ("matrix.torch", ["2.12"]),
     ("matrix.torch", ["2.15"]),
     ("build.cuda", "optional"),
     ("build.abi", "torch-stable >= 2.10"),
     ("build.capability-list", "cmake"),
-    ("build.capability-list", {"variable": "X_CUDA_ARCHS"}),
     ("build.config-settings", {"a": "1"}),
     ("build.requires", ["ninja", "numpy"]),
     ("build.overrides", ["numpy<2"]),
@@ -88,6 +87,13 @@ MATTERS: list[tuple[str, object]] = [
 @pytest.mark.parametrize(("path", "value"), MATTERS, ids=[f"{path}={value}" for path, value in MATTERS])
 def test_what_shapes_the_wheel_changes_the_fingerprint(path: str, value: object) -> None:
     assert print_of(with_value(path, value)) != print_of()
+
+
+def test_how_the_package_is_told_its_capabilities_changes_the_fingerprint() -> None:
+    without_ptx = with_value("capabilities.request", "8.0;12.0")
+    with_variable = deepcopy(without_ptx)
+    with_variable["build"]["capability-list"] = {"variable": "X_CUDA_ARCHS"}
+    assert print_of(with_variable) != print_of(without_ptx)
 
 
 @pytest.mark.parametrize(

@@ -275,8 +275,25 @@ plain = st.sampled_from(sorted(capability_spans())).map(str)
 
 @given(st.lists(plain, min_size=1, max_size=5), st.sampled_from(["2.8", "2.11", "2.15"]))
 def test_every_capability_asked_for_is_either_carried_or_refused_with_a_reason(asked: list[str], torch: str) -> None:
-    cell = only_cell(recipe_of(capabilities=";".join(asked), torch=(torch,)), toolchain="system")
+    build = {"capability-list": "cmake"}  # which can say them all
+    cell = only_cell(recipe_of(capabilities=";".join(asked), torch=(torch,), build=build), toolchain="system")
     assert {str(verdict.capability) for verdict in cell.verdicts} == set(asked)
     assert all(bool(verdict.reason) is not verdict.accepted for verdict in cell.verdicts)
     accepted = {verdict.capability for verdict in cell.verdicts if verdict.accepted}
     assert accepted == (set(cell.variant.capabilities.cubins) if cell.variant else set())
+
+
+@pytest.mark.parametrize(
+    ("style", "capabilities", "reason"),
+    [
+        ("torch", "8.0;compute_120", "cannot say PTX of 12.0 without its machine code; Ask for 12.0+PTX"),
+        ("torch", "12.0f", "cannot say 12.0f"),
+        ({"variable": "DEMO_CUDA_ARCHS"}, "8.0;12.0+PTX", "cannot say PTX of 12.0; Leave +PTX out"),
+    ],
+)
+def test_what_the_package_has_no_way_to_be_told_is_rejected_before_it_is_built(
+    style: object, capabilities: str, reason: str
+) -> None:
+    cell = only_cell(recipe_of(capabilities=capabilities, build={"capability-list": style}))
+    assert not cell.accepted
+    assert reason in cell.reason

@@ -15,6 +15,7 @@ from cudawheel.model.version import PythonVersion, TorchVersion
 from cudawheel.plan.plan import Machine, Selection, make_plan
 from cudawheel.recipe.loading import load_recipe, parse_recipe
 from cudawheel.recipe.schema import json_schema
+from cudawheel.recipe.settings import CapabilityVariable
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 FILES = sorted(RECIPES.glob("*.toml"))
@@ -57,6 +58,13 @@ def test_a_source_answers_some_fields_of_build_otherwise_and_keeps_the_rest() ->
     theirs = recipe.settings_for(bundled)
     assert (str(theirs.abi), theirs.memory_per_job) == ("torch-stable >= 2.10", 0.5)
     assert (theirs.environment, theirs.requires) == (recipe.build.environment, recipe.build.requires)
+
+
+@pytest.mark.parametrize("item", ["{number}", "{capability}", "sm_{major}{minor}", "{{{number}}}"])
+def test_a_packages_own_capability_variable(item: str) -> None:
+    whole = changed("build.capability-list", {"variable": "DEMO_CUDA_ARCHS", "item": item, "separator": ","})
+    style = parse_recipe(whole, Path("demo.toml")).build.capability_list
+    assert style == CapabilityVariable(variable="DEMO_CUDA_ARCHS", item=item, separator=",")
 
 
 def test_every_source_but_the_first_is_a_fallback() -> None:

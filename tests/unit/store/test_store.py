@@ -20,7 +20,7 @@ import pytest
 
 from cudawheel.errors import DiskFullError, StoreError
 from cudawheel.model.progress import Silent
-from cudawheel.store.store import Store, StoredWheel, publish, refuse_politely, require_writable
+from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, refuse_politely, require_writable
 
 KEY = "f" * 64
 NAME = "demo-1.0+cu.13.0.torch.2.11-cp312-cp312-linux_x86_64.whl"
@@ -196,6 +196,16 @@ def test_publishing_again_leaves_a_good_wheel_alone_and_mends_a_bad_one(stored: 
     target.write_bytes(b"flipped")
     publish(stored, tmp_path / "wheelhouse")
     assert target.read_bytes() == b"machine code"
+
+
+def test_a_wheel_of_the_same_name_and_other_bytes_is_told_before_it_is_replaced(
+    stored: StoredWheel, tmp_path: Path
+) -> None:
+    assert not other_of_that_name(stored, tmp_path / "wheelhouse")
+    target = publish(stored, tmp_path / "wheelhouse")
+    assert not other_of_that_name(stored, tmp_path / "wheelhouse")
+    target.write_bytes(b"other capabilities")
+    assert other_of_that_name(stored, tmp_path / "wheelhouse") == hashlib.sha256(b"other capabilities").hexdigest()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "no room")])
