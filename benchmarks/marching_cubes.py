@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 ROUNDS = 5
 
@@ -62,13 +63,10 @@ def start(wheel: Path, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def ask(worker: subprocess.Popen[str], field: str) -> dict[str, object]:
+def ask(worker: subprocess.Popen[str], field: str) -> dict[str, Any]:
     """Let a worker have its turn on one field."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write(f"{field}\n")
-    worker.stdin.flush()
-    answer: dict[str, object] = json.loads(worker.stdout.readline())
+    print(field, file=worker.stdin, flush=True)
+    answer: dict[str, Any] = json.loads(worker.stdout.readline() if worker.stdout else "")
     return answer
 
 
@@ -83,17 +81,14 @@ def main() -> None:
         )
         for field in FIELDS:
             turns = [[ask(worker, field) for worker in workers] for _ in range(ROUNDS)]
-            a, b = (
-                statistics.median(time for turn in turns for time in turn[side]["milliseconds"])  # type: ignore[attr-defined]
-                for side in (0, 1)
-            )
+            times = [[time for turn in turns for time in turn[side]["milliseconds"]] for side in (0, 1)]
+            a, b = map(statistics.median, times)
             faces = [turns[0][side]["faces"] for side in (0, 1)]
             extra = [turns[0][side]["bytes_a_cell"] for side in (0, 1)]
-            print(f"{field:<12}{a:9.3f}{b:9.3f}{a / b:7.2f}{faces[0]:12}{faces[1]:12}{extra[0]:10.1f}{extra[1]:10.1f}")
+            cells = (f"{a:.3f}", f"{b:.3f}", f"{a / b:.2f}", *faces, *(f"{each:.1f}" for each in extra))
+            print(f"{field:<12}", *(f"{cell:>13}" for cell in cells))
         for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.close()
-            worker.wait()
+            worker.communicate()
 
 
 if __name__ == "__main__":
