@@ -76,9 +76,8 @@ def main() -> None:
     print(f"A {first.name}\nB {second.name}")
     with tempfile.TemporaryDirectory() as folder:
         workers = [start(first, Path(folder, "a")), start(second, Path(folder, "b"))]
-        print(
-            f"{'field':<12}{'A ms':>9}{'B ms':>9}{'A/B':>7}{'A faces':>12}{'B faces':>12}{'A B/cell':>10}{'B B/cell':>10}"
-        )
+        heads = ("A ms", "B ms", "A/B", "A faces", "B faces", "A bytes/cell", "B bytes/cell")
+        print(f"{'field':<12}", *(f"{head:>13}" for head in heads))
         for field in FIELDS:
             turns = [[ask(worker, field) for worker in workers] for _ in range(ROUNDS)]
             times = [[time for turn in turns for time in turn[side]["milliseconds"]] for side in (0, 1)]
