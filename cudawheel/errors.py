@@ -176,12 +176,18 @@ class DiskFullError(StoreError):
     title = "disk full"
 
     @classmethod
-    def from_os_error(cls, error: OSError) -> DiskFullError | None:
-        """Give the error that an `OSError` stands for, or None if it is about something else."""
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    def from_os_error(cls, error: OSError, place: object = "") -> DiskFullError | None:
+        """Give the error that an `OSError` stands for, or None if it is about something else.
+
+        Args:
+            error: what the operating system said.
+            place: what to name where it names no file.
+        """
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             return None
+        where = error.filename2 or error.filename or place
         return cls(
-            f"no space is left{f' for {error.filename}' if error.filename else ''}",
+            f"no space is left{f' for {where}' if where else ''}",
             why=error.strerror or "",
             remedy="Free some space, or choose a larger disk with --cache and --wheelhouse; nothing half-written was "
             "left behind.",

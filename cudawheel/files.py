@@ -5,11 +5,33 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from cudawheel.errors import DiskFullError, StoreError
+
 _CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Say in our own words what the operating system has against writing below `folder`.
+
+    Raises:
+        DiskFullError: no space or quota is left.
+        StoreError: writing is not possible there for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise  # of the network: requests derives its errors from OSError
+        raise DiskFullError.from_os_error(error, folder) or StoreError(
+            f"{folder} cannot be written",
+            why=str(error),
+            remedy="Choose another folder with --wheelhouse or --cache, or change its permissions.",
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import requests
-import urllib3
 from packaging.version import InvalidVersion, Version
 from pypi_simple import (
     PYPI_SIMPLE_ENDPOINT,
@@ -18,6 +15,7 @@ from pypi_simple import (
     UnsupportedRepoVersionError,
 )
 
+from cudawheel.download import Remote, download
 from cudawheel.errors import SourceHashError, SourceUnreachableError, SourceUnsafeError
 from cudawheel.files import sha256_of
 from cudawheel.model.progress import Progress
@@ -26,9 +24,6 @@ from cudawheel.unpacking import unpack
 
 # For connecting, and for each wait between two pieces; both stay below the 20 s in which a source is decided on.
 _TIMEOUT_SECONDS = 9.0
-_CHUNK_BYTES = 1 << 20
-# Raw reading lets urllib3's own errors through.
-_NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
 _INDEX_ERRORS = (NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError)
 
 
@@ -52,22 +47,15 @@ def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url:
                     why="the project is there, the sdist is not",
                     remedy="Correct `version` of the source, or use a git source.",
                 )
-            with index.s.get(sdist.url, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
-                return _store(answer, sdist.filename, source.sha256, cache / source.sha256, progress)
-    except (*_NETWORK_ERRORS, *_INDEX_ERRORS) as error:
+    except (requests.RequestException, *_INDEX_ERRORS) as error:
         raise _unreachable(what, error) from error
+    return _fetch(sdist.url, sdist.filename, source.sha256, cache, progress)
 
 
 def bring_url(source: UrlSource, cache: Path, progress: Progress) -> Path:
     """Download an archive, unless the cache holds it; raises as `bring_sdist` does."""
-    if kept := _kept(cache, source.sha256):
-        return kept
-    try:
-        with requests.get(source.url, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
-            name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
-            return _store(answer, name, source.sha256, cache / source.sha256, progress)
-    except _NETWORK_ERRORS as error:
-        raise _unreachable(source.url, error) from error
+    name = source.url.split("?")[0].rsplit("/", 1)[-1] or "archive"
+    return _kept(cache, source.sha256) or _fetch(source.url, name, source.sha256, cache, progress)
 
 
 def unpack_project(archive: Path, into: Path) -> Path:
@@ -101,39 +89,23 @@ def _normalised(version: str | None) -> str:
         return ""
 
 
+def _fetch(url: str, name: str, sha256: str, cache: Path, progress: Progress) -> Path:
+    target = cache / sha256 / name
+    try:
+        download(Remote(url=url, sha256=sha256, timeout=_TIMEOUT_SECONDS), target, progress)
+    except SourceHashError as error:
+        raise SourceHashError(
+            f"{name} is not what the recipe pinned",
+            why=error.why,
+            remedy="If the new file is trusted, change `sha256` in the recipe; otherwise do not build it.",
+        ) from error
+    return target
+
+
 def _kept(cache: Path, sha256: str) -> Path | None:
     folder = cache / sha256
-    files = (p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else ()
+    files = (p for p in folder.iterdir() if p.suffix != ".part") if folder.is_dir() else ()
     return next((path for path in files if sha256_of(path) == sha256), None)
-
-
-def _store(answer: requests.Response, name: str, sha256: str, folder: Path, progress: Progress) -> Path:
-    answer.raise_for_status()
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{name}.{os.getpid()}"
-    try:
-        with partial.open("wb") as sink:
-            for piece in _pieces(answer, progress):
-                sink.write(piece)
-        found = sha256_of(partial)
-        if found != sha256:
-            raise SourceHashError(
-                f"{name} is not what the recipe pinned",
-                why=f"expected sha256 {sha256}\nfound    sha256 {found}",
-                remedy="If the new file is trusted, change `sha256` in the recipe; otherwise do not build it.",
-            )
-        return partial.replace(folder / name)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _pieces(answer: requests.Response, progress: Progress) -> Iterator[bytes]:
-    total, done = int(answer.headers.get("content-length", 0)), 0
-    # Raw bytes, not `iter_content`: a server that labels .tar.gz as an encoding must not have it unpacked on the way.
-    while piece := answer.raw.read(_CHUNK_BYTES, decode_content=False):
-        done += len(piece)
-        progress.steps(done, total)
-        yield piece
 
 
 def _unreachable(what: str, error: Exception) -> SourceUnreachableError:

@@ -12,8 +12,9 @@ from cudawheel.builder.sources import FetchedSource, fetch
 from cudawheel.factory.job import Job
 from cudawheel.factory.proof import prove
 from cudawheel.factory.record import build_record
+from cudawheel.files import disk_errors
 from cudawheel.model.progress import Progress
-from cudawheel.store.store import Store, StoredWheel, refuse_politely, require_writable
+from cudawheel.store.store import Store, StoredWheel, require_writable
 from cudawheel.toolchain.redist import RedistSettings
 
 
@@ -65,7 +66,7 @@ def _workplace(job: Job) -> Iterator[Workplace]:
     cache = job.request.cache
     log = cache / "logs" / f"{job.loaded.recipe.package.name}-{job.variant.identifier}-{job.fingerprint[:8]}.log"
     work = cache / "work" / job.fingerprint[:16]
-    with refuse_politely(cache):
+    with disk_errors(cache):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
     try:

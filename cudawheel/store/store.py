@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cudawheel.errors import DiskFullError, StoreError
-from cudawheel.files import sha256_of, write_together
+from cudawheel.files import disk_errors, sha256_of, write_together
 from cudawheel.model.progress import Progress
 
 _RECORD = "record.json"
@@ -47,7 +44,7 @@ class Store:
         Raises:
             StoreError: the store cannot be written.
         """
-        with refuse_politely(self._root):
+        with disk_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._root / f"{fingerprint}.lock")
             try:
@@ -78,7 +75,7 @@ class Store:
                 return StoredWheel(wheel=wheel, record=record)
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        with refuse_politely(self._root):
+        with disk_errors(self._root):
             self._set_aside(folder)
         return None
 
@@ -90,7 +87,7 @@ class Store:
             StoreError: the store cannot be written.
         """
         folder = self._root / fingerprint
-        with refuse_politely(self._root):
+        with disk_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
             try:
@@ -124,7 +121,7 @@ def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
         StoreError: the wheelhouse cannot be written.
     """
     target = wheelhouse / stored.wheel.name
-    with refuse_politely(wheelhouse):
+    with disk_errors(wheelhouse):
         wheelhouse.mkdir(parents=True, exist_ok=True)
         files = {wheelhouse / f"{stored.wheel.name}.json": _to_text(stored.record).encode()}
         if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
@@ -146,29 +143,10 @@ def require_writable(folder: Path) -> None:
     Raises:
         StoreError: it cannot.
     """
-    with refuse_politely(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-
-
-@contextmanager
-def refuse_politely(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says of a folder into our own errors."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"no space is left for {folder}",
-                why=os.strerror(error.errno),
-                remedy="Free space there; nothing half-written was left behind.",
-            ) from error
-        raise StoreError(
-            f"{folder} cannot be written",
-            why=str(error),
-            remedy="Choose another folder with --wheelhouse or --cache, or change its permissions.",
-        ) from error
 
 
 def _to_text(record: dict[str, Any]) -> str:

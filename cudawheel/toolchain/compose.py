@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cudawheel.errors import ToolchainError
-from cudawheel.toolchain.folders import disk_errors, locked, staged
+from cudawheel.files import disk_errors
+from cudawheel.toolchain.folders import locked, staged
 from cudawheel.toolchain.layout import missing_parts
 
 _RECORD = ".composed.json"

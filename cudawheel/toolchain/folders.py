@@ -1,9 +1,8 @@
-"""Folders that appear whole or not at all, and what the file system says when it cannot."""
+"""Folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,36 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cudawheel.errors import DiskFullError, StoreError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-@contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Say in our own words what went wrong while writing below `folder`.
-
-    Raises:
-        DiskFullError: no space or quota is left.
-        StoreError: writing is not allowed there.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise DiskFullError(
-                f"no space is left for {error.filename or folder}",
-                why=str(error.strerror),
-                remedy="Free some space, or keep the cache on a larger disk.",
-            ) from error
-        if error.errno in _FORBIDDEN:
-            raise StoreError(
-                f"{error.filename or folder} cannot be written",
-                why=str(error.strerror),
-                remedy="Give write permission, or keep the cache in a folder of your own.",
-            ) from error
-        raise
+from cudawheel.files import disk_errors
 
 
 @contextlib.contextmanager

@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from cudawheel.download import SECONDS_WITHOUT_DATA, Remote, download, read_url
 from cudawheel.errors import SourceUnreachableError, ToolchainError
+from cudawheel.files import disk_errors
 from cudawheel.model.progress import Progress
 from cudawheel.model.version import CudaVersion
-from cudawheel.toolchain.download import SECONDS_WITHOUT_DATA, Remote, download, read_url
-from cudawheel.toolchain.folders import disk_errors, locked, staged
+from cudawheel.toolchain.folders import locked, staged
 from cudawheel.toolchain.layout import missing_parts
 from cudawheel.toolchain.merge import merge, require_links_inside
 from cudawheel.toolchain.nvcc import toolchain_at

@@ -7,8 +7,6 @@ another implementation, zlib-ng say, may compress to other bytes.)
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import itertools
 import os
@@ -16,6 +14,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +23,8 @@ from typing import IO
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
 
-from cudawheel.errors import DiskFullError, StoreError, WheelError
+from cudawheel.errors import WheelError
+from cudawheel.files import disk_errors
 from cudawheel.wheel.archive import open_archive
 from cudawheel.wheel.metadata import Headers
 from cudawheel.wheel.reading import Wheel
@@ -202,26 +202,15 @@ def _write_member(target: zipfile.ZipFile, info: zipfile.ZipInfo, source: IO[byt
             member.write(chunk)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _replacing(target: Path) -> Iterator[IO[bytes]]:
     """Give a file that becomes `target` when the block ends well, and vanishes when it does not."""
-    temporary: Path | None = None
-    try:
+    with disk_errors(target.parent), ExitStack() as clean_up:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".partial")
         temporary = Path(name)
+        clean_up.callback(temporary.unlink, missing_ok=True)
         with os.fdopen(handle, "wb") as sink:
             yield sink
             os.fchmod(sink.fileno(), 0o644)  # mkstemp made it for this user alone
         temporary.replace(target)
-        temporary = None
-    except OSError as fault:
-        full = fault.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise (DiskFullError if full else StoreError)(
-            f"{target.name} cannot be written into {target.parent}",
-            why=str(fault),
-            remedy="Free some space there." if full else "Choose a folder that you may write into.",
-        ) from fault
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

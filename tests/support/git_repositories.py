@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+_GIT = shutil.which("git") or "git"
 
 # Nothing of the person's own configuration, and nobody's clock.
 ISOLATED = {
@@ -21,7 +24,7 @@ ISOLATED = {
 
 def git(folder: Path, *words: str | Path) -> str:
     """Run git in a folder, in whatever environment the test has set."""
-    done = subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([_GIT, "-C", folder, *words], check=True, capture_output=True, text=True, timeout=60)
     return done.stdout.strip()
 
 

@@ -18,7 +18,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON_TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 # A PEP 517 backend that lies in its project. What it does is said in a file beside it, so that each test has its own.
-BACKEND = '''
+BACKEND = """
 import json, os, pathlib, signal, subprocess, sys, time, zipfile
 
 ORDERS = json.loads(pathlib.Path(__file__).with_name("orders.json").read_text())
@@ -68,7 +68,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         for path, text in {**files, f"{info}/RECORD": record}.items():
             wheel.writestr(path, text)
     return name
-'''.replace("\\\\", "\\")
+""".replace("\\\\", "\\")
 
 PYPROJECT = """[build-system]
 requires = {requires}
@@ -157,7 +157,9 @@ imports = ["tiny_ext"]
 
 def write_recipe(folder: Path, *sources: Mapping[str, Any], build: str = "", name: str = "tiny.toml") -> Path:
     """Write a recipe for the tiny package; every source is a table of its fields."""
-    tables = ["\n[[sources]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in s.items()) for s in sources]
+    tables = [
+        "\n[[sources]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in s.items()) for s in sources
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(RECIPE.format(sources="".join(tables), python=PYTHON, build=build), encoding="utf-8")

@@ -20,23 +20,25 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "errors",
         "files": "errors",
         "unpacking": "errors",
+        "download": "errors files model",
         "model": "errors",
         "data": "errors model",
         "recipe": "errors model data",
         "plan": "errors model data recipe",
-        "toolchain": "errors model data process files unpacking",
+        "toolchain": "errors model data process files unpacking download",
         "schedule": "errors model data process",
         "backend": "errors model data toolchain schedule",
-        "builder": "errors process files unpacking model data recipe plan toolchain schedule",
+        "builder": "errors process files unpacking download model data recipe plan toolchain schedule",
         "wheel": "errors model files data",
         "audit": "errors model data process files wheel",
         "store": "errors model files wheel",
         "factory": (
-            "errors process files unpacking model data recipe plan toolchain schedule builder wheel audit store"
+            "errors process files unpacking download model data recipe plan toolchain schedule builder wheel audit "
+            "store"
         ),
         "cli": (
-            "errors process files unpacking model data recipe plan toolchain schedule backend builder wheel audit "
-            "store factory"
+            "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
+            "audit store factory"
         ),
         "__main__": "cli",
     }.items()

@@ -30,9 +30,7 @@ def backend(project: Path, heard: Heard | None = None, **environ: str) -> Backen
         packages=(),
     )
     path = {"PATH": os.environ["PATH"]}
-    return Backend(
-        project, environment, {**path, **environ}, log=project.parent / "log", progress=heard or Heard()
-    )
+    return Backend(project, environment, {**path, **environ}, log=project.parent / "log", progress=heard or Heard())
 
 
 def log_of(tmp_path: Path) -> str:

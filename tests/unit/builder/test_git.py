@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,9 +73,7 @@ def test_another_commit_is_fetched_into_the_same_repository(repository: Path, tm
     assert git(bare, "cat-file", "-t", first) == "commit"
 
 
-def test_a_mirror_is_named_by_instead_of(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_is_named_by_instead_of(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = configure(**{f"url.{tmp_path.as_uri()}/.insteadOf": "https://code.invalid/"})
     environment_of(settings, monkeypatch)
     wanted = git(repository, "rev-parse", "HEAD")
@@ -170,7 +168,8 @@ def test_a_machine_without_git_is_told_to_install_it(tmp_path: Path, monkeypatch
 def test_a_half_made_repository_of_a_killed_run_is_completed(repository: Path, tmp_path: Path) -> None:
     wanted = git(repository, "rev-parse", "HEAD")
     bare = bring(repository.as_uri(), wanted, tmp_path / "cache")
-    subprocess.run(["rm", "-rf", bare / "objects", bare / "HEAD"], check=True)
+    shutil.rmtree(bare / "objects")
+    (bare / "HEAD").unlink()
     assert bring(repository.as_uri(), wanted, tmp_path / "cache") == bare
     assert git(bare, "cat-file", "-t", wanted) == "commit"
 

@@ -41,7 +41,9 @@ def test_declared_requirements_come_with_torch_and_the_toolkit(tmp_path: Path) -
     assert wanted[:3] == ("setuptools>=77", "ninja", "torch==2.11.*")
     toolkit = [Requirement(text) for text in wanted[3:]]
     assert "cuda-toolkit" in {requirement.name for requirement in toolkit}
-    assert all(requirement.specifier.contains("13.0.2") for requirement in toolkit if requirement.name == "cuda-toolkit")
+    assert all(
+        requirement.specifier.contains("13.0.2") for requirement in toolkit if requirement.name == "cuda-toolkit"
+    )
 
 
 @pytest.mark.parametrize("kind", ["system", "redist"])

@@ -59,7 +59,9 @@ def test_sources_are_tried_in_order_and_each_that_fails_is_remembered(
     load, nowhere: str, index: Site, tmp_path: Path
 ) -> None:
     loaded = load(
-        git_source(nowhere, NO_SUCH), url_source(f"{index.url}gone.tar.gz", b"x", "archive"), sdist_source(CONTENT, "copy")
+        git_source(nowhere, NO_SUCH),
+        url_source(f"{index.url}gone.tar.gz", b"x", "archive"),
+        sdist_source(CONTENT, "copy"),
     )
     fetched = fetch(loaded, loaded.recipe.sources, tmp_path / "cache", Silent())
     assert fetched.source.label == "copy"

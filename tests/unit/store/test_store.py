@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 import pytest
 
 from cudawheel.errors import DiskFullError, StoreError
+from cudawheel.files import disk_errors
 from cudawheel.model.progress import Silent
-from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, refuse_politely, require_writable
+from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, require_writable
 
 KEY = "f" * 64
 NAME = "demo-1.0+cu.13.0.torch.2.11-cp312-cp312-linux_x86_64.whl"
@@ -253,13 +254,14 @@ def test_a_store_that_cannot_be_written_is_refused(blocked: Path, tmp_path: Path
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_has_an_error_of_its_own(number: int, tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match="no space is left") as caught, refuse_politely(tmp_path):
-        raise OSError(number, "whatever")
+    with pytest.raises(DiskFullError, match="no space is left") as caught, disk_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
     assert caught.value.why == os.strerror(number)
+    assert str(tmp_path) in caught.value.what
 
 
 def test_what_is_no_systems_error_passes_through(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mine"), refuse_politely(tmp_path):
+    with pytest.raises(ValueError, match="mine"), disk_errors(tmp_path):
         raise ValueError("mine")
 
 

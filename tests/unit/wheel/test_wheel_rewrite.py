@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_wheel_that_was_there(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fchmod", fail)
-    with pytest.raises(DiskFullError, match="cannot be written"):
+    with pytest.raises(DiskFullError, match=r"no space is left for .*out"):
         rewrite(source, out, CHANGES)
     assert [path.name for path in out.iterdir()] == [NAME]
     assert (out / NAME).read_bytes() == before
@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file, not a folder")
-    with pytest.raises(StoreError, match="cannot be written into"):
+    with pytest.raises(StoreError, match="out cannot be written"):
         rewrite(write_wheel(tmp_path), tmp_path / "out", CHANGES)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import requests
 
 from cudawheel.errors import SourceHashError, SourceUnreachableError
-from cudawheel.files import sha256_of
+from cudawheel.files import disk_errors, sha256_of
 from cudawheel.model.progress import Progress
-from cudawheel.toolchain.folders import disk_errors
 
 SECONDS_WITHOUT_DATA = 20.0
 # What a broken connection can cost at most: a piece that has begun is not handed over.

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from loopback_server import Site, serving
 
+from cudawheel.download import Remote, download, read_url
 from cudawheel.errors import DiskFullError, SourceHashError, SourceUnreachableError, StoreError
 from cudawheel.model.progress import Silent
-from cudawheel.toolchain.download import Remote, download, read_url
 
 PIECE = 1 << 16
 CONTENT = bytes(range(256)) * 1000  # not quite four pieces

@@ -1,0 +1,119 @@
+"""What a build shows while it runs, and at its end."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cudawheel.cli.console import BuildProgress, show_error
+from cudawheel.cli.outcome import show_outcome
+from cudawheel.errors import BuildError
+from cudawheel.factory.factory import Outcome
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.plan.capabilities import Verdict
+from cudawheel.plan.plan import Cell
+
+
+def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
+    sink = io.StringIO()
+    return Console(file=sink, force_terminal=terminal, width=200, highlight=False, soft_wrap=True), sink
+
+
+def tell(progress: BuildProgress) -> None:
+    with progress:
+        progress.phase("source", "upstream")
+        progress.steps(5_000_000, 9_000_000)
+        progress.phase("compiling")
+        progress.memory(1 << 30, 2 << 30)
+        progress.steps(3, 9)
+        progress.note("FALLBACK [bold] is no markup")
+
+
+def test_a_log_gets_one_line_a_phase_and_a_step() -> None:
+    screen, sink = console(terminal=False)
+    tell(BuildProgress(screen))
+    lines = [line.split("] ", 1)[1] for line in sink.getvalue().splitlines()]
+    assert lines == [
+        "source upstream",
+        "compiling",
+        "compiling [3/9] 1.0 GiB now, 2.0 GiB peak",
+        "FALLBACK [bold] is no markup",
+    ]
+
+
+def test_a_terminal_gets_one_living_line() -> None:
+    screen, sink = console(terminal=True)
+    progress = BuildProgress(screen)
+    tell(progress)
+    screen.print(progress._line())
+    text = sink.getvalue()
+    assert "FALLBACK [bold] is no markup" in text
+    assert "compiling  [3/9]" in text
+    assert "1.0 GiB now, 2.0 GiB peak" in text
+
+
+def test_a_terminal_is_left_in_order_when_a_build_fails() -> None:
+    screen, sink = console(terminal=True)
+    with pytest.raises(BuildError), BuildProgress(screen):
+        raise BuildError("no")
+    assert sink.getvalue().rstrip().endswith("\x1b[2K") or "\x1b[?25h" in sink.getvalue()
+
+
+def test_an_error_says_what_why_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(BuildError("it [failed]", why="line [1]\nline [2]", remedy="do this\nor [that]"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "error: it [failed]  (build failed, exit 14)",
+        "  line [1]",
+        "  line [2]",
+        "→ do this",
+        "→ or [that]",
+    ]
+
+
+def outcome(**source: Any) -> Outcome:
+    verdicts = (
+        Verdict(capability=ComputeCapability.parse("7.0"), cubin=True, ptx=False, reason="removed in CUDA 13.0"),
+        Verdict(capability=ComputeCapability.parse("8.0"), cubin=True, ptx=True),
+    )
+    record = {
+        "audit": {
+            "capabilities": {"cubins": ["8.0"], "ptx": ["8.0"]},
+            "imported": {"modules": "tiny_ext", "torch": "2.11.0"},
+        },
+        "source": {"label": "here", "kind": "path", "identity": "0" * 64, "fallback": False, "skipped": [], **source},
+        "build": {"seconds": 61.5, "peak_memory": 3 << 30, "jobs": 2},
+        "toolchain": {"nvcc": "13.0.88"},
+    }
+    wheel = Path.cwd() / "wheelhouse" / "tiny_ext-1.0+cu.13.0-py3-none-any.whl"
+    return Outcome(wheel=wheel, record=record, cached=False, cell=Cell(identifier="x", variant=None, verdicts=verdicts))
+
+
+def test_the_end_of_a_build_says_what_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcome(outcome(), as_json=False)
+    text = capsys.readouterr().out
+    assert "wheelhouse/tiny_ext-1.0+cu.13.0-py3-none-any.whl" in text
+    assert "7.0: removed in CUDA 13.0" in text
+    assert "tiny_ext imports with torch 2.11.0 alone" in text
+    assert "here (path 000000000000)" in text
+    assert "FALLBACK" not in text
+    assert "pip install --find-links wheelhouse tiny_ext==1.0+cu.13.0" in text
+
+
+@pytest.mark.parametrize(
+    ("skipped", "said"),
+    [
+        ([{"label": "upstream", "reason": "fatal: no route\nto host"}], "FALLBACK because upstream: to host"),
+        ([], "FALLBACK, asked for with --source"),
+    ],
+)
+def test_the_end_of_a_build_says_that_it_is_a_fallback(
+    skipped: list[dict[str, str]], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_outcome(outcome(fallback=True, skipped=skipped), as_json=False)
+    assert said in capsys.readouterr().out

@@ -1,0 +1,223 @@
+"""Every class of error met through the command line, as a script meets it: exit code, and what, why and remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_tools import write_compiler, write_program, write_toolkit
+from loopback_server import Site
+from small_packages import PYTHON, path_source, tar_of, url_source, write_project, write_recipe
+
+OTHER_PYTHON = "3.12" if PYTHON == "3.13" else "3.13"
+
+
+@pytest.fixture
+def recipe(links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe that builds here, with a toolkit and a compiler that only say what they are."""
+    del links
+    for name in [name for name in os.environ if name.startswith(("CUDA", "CXX", "CC"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CUDA_HOME", str(write_toolkit(tmp_path / "cuda")))
+    monkeypatch.setenv("CXX", str(write_compiler(tmp_path / "bin" / "g++")))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    write_project(tmp_path / "recipes" / "here")
+    return write_recipe(tmp_path / "recipes", path_source("here"))
+
+
+def command(recipe: Path, *more: str | Path) -> list[str]:
+    place = recipe.parent.parent
+    words = ["build", recipe, "--toolchain", "system", "--cache", place / "cache", "--wheelhouse", place / "wheelhouse"]
+    return [sys.executable, "-m", "cudawheel", *map(str, (*words, *more))]
+
+
+def build(recipe: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(recipe, *more), capture_output=True, text=True, timeout=120, check=False)
+
+
+def in_wheelhouse(recipe: Path) -> list[Path]:
+    folder = recipe.parent.parent / "wheelhouse"
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    """An error: its code, nothing on standard output, and on standard error what, why and the remedy."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert f"exit {code})" in done.stderr
+    assert "error: " in done.stderr
+    assert "→ " in done.stderr
+    for text in said:
+        assert text in done.stderr
+
+
+def reorder(recipe: Path, **orders: Any) -> Path:
+    write_project(recipe.parent / "here", **orders)
+    return recipe
+
+
+def test_a_build_and_its_repetition(recipe: Path) -> None:
+    first = build(recipe, "--json")
+    record = json.loads(first.stdout)
+    assert (first.returncode, record["cached"]) == (0, False)
+    assert Path(record["path"]).is_file()
+    assert record["toolchain"]["nvcc"] == "13.0.88"
+    assert "compiling" in first.stderr
+    second = build(recipe)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert "tiny_ext-1.0+cu.13.0.torch.2.11" in second.stdout
+    assert "built before, checked" in second.stdout
+
+
+def test_a_recipe_that_is_not_there(recipe: Path) -> None:
+    refused(build(recipe.with_name("gone.toml")), 3, "gone.toml", "No such file")
+
+
+def test_a_recipe_with_faults_names_them_all(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("imports", "import").replace('version = "1.0"', "version = 1", 1))
+    refused(build(recipe), 3, "wheel.import:", "wheel.imports:", "package.version:")
+
+
+def test_a_capability_that_cuda_no_longer_compiles_for(recipe: Path) -> None:
+    refused(build(recipe, "--capabilities", "7.0"), 4, "7.0", "12.9")
+
+
+def test_a_capability_that_this_nvcc_does_not_know(recipe: Path, tmp_path: Path) -> None:
+    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
+    write_program(nvcc, nvcc.read_text().replace("sm_90", "sm_91"))
+    refused(build(recipe), 4, "nvcc 13.0.88 cannot compile for 9.0")
+
+
+def test_a_misspelt_capability(recipe: Path) -> None:
+    refused(build(recipe, "--capabilities", "sm_banana"), 4, "sm_banana")
+
+
+def test_a_torch_that_is_not_known(recipe: Path) -> None:
+    refused(build(recipe, "--torch", "1.0"), 5, "torch 1.0 is not known here")
+
+
+def test_a_cuda_that_torch_is_not_built_with(recipe: Path) -> None:
+    refused(build(recipe, "--cuda", "12.8"), 5, "is built with CUDA 13.0, not 12.8")
+
+
+def test_a_source_that_the_recipe_does_not_have(recipe: Path) -> None:
+    refused(build(recipe, "--source", "else"), 5, "no source labelled 'else'", "'here'")
+
+
+def test_a_source_that_cannot_be_reached(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace('path = "here"', 'path = "gone"'))
+    refused(build(recipe), 6, "no source of tiny-ext could be reached", "gone does not exist")
+
+
+def test_a_source_with_another_hash(recipe: Path, site: Site) -> None:
+    site.files["x.tar.gz"] = b"something else"
+    write_recipe(recipe.parent, url_source(f"{site.url}x.tar.gz", b"pinned"), path_source("here", "bundled"))
+    refused(build(recipe), 7, "x.tar.gz is not what the recipe pinned")
+
+
+def test_a_source_that_climbs_out_of_its_folder(recipe: Path, site: Site) -> None:
+    site.files["x.tar.gz"] = tar_of({"tiny/../../evil": b"x"})
+    write_recipe(recipe.parent, url_source(f"{site.url}x.tar.gz", site.files["x.tar.gz"]))
+    refused(build(recipe), 8, "x.tar.gz is not safe to unpack", "tiny/../../evil")
+    assert not list(recipe.parent.parent.rglob("evil"))
+
+
+def test_a_patch_that_does_not_apply(recipe: Path) -> None:
+    (recipe.parent / "a.patch").write_text("--- a/x.cu\n+++ b/x.cu\n@@ -1 +1 @@\n-old\n+new\n")
+    write_recipe(recipe.parent, path_source("here"), build='patches = ["a.patch"]')
+    refused(build(recipe), 9, "a.patch does not apply", "x.cu")
+
+
+def test_a_python_that_is_not_here(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "none"))
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    refused(build(recipe, "--python", OTHER_PYTHON), 10, f"no usable Python {OTHER_PYTHON}", "uv python install")
+
+
+def test_a_toolkit_that_cannot_be_had(recipe: Path) -> None:
+    refused(build(recipe, "--toolchain", "redist", "--redist-url", "http://127.0.0.1:9/"), 11, "13.0", "--toolchain")
+
+
+def test_a_machine_without_a_compiler(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    refused(build(recipe), 12, "CXX=/no/such/compiler", "Install")
+
+
+def test_a_compiler_that_is_too_new(recipe: Path, tmp_path: Path) -> None:
+    write_program(tmp_path / "bin" / "g++", (tmp_path / "bin" / "g++").read_text().replace("14", "99"))
+    refused(build(recipe), 12, "99", "too new for CUDA 13.0")
+
+
+def test_requirements_that_cannot_be_installed(recipe: Path) -> None:
+    write_recipe(recipe.parent, path_source("here"), build='requires = ["no-such-package-anywhere"]')
+    refused(build(recipe), 13, "no-such-package-anywhere")
+
+
+def test_a_build_that_fails(recipe: Path) -> None:
+    refused(build(reorder(recipe, say=["nobody has met this"], fails=True)), 14, "nobody has met this", ".log")
+    assert in_wheelhouse(recipe) == []
+
+
+def test_a_build_that_runs_out_of_memory(recipe: Path) -> None:
+    killed = "c++: fatal error: Killed signal terminated program cc1plus"
+    refused(build(reorder(recipe, say=[killed], fails=True)), 15, killed, "memory-per-job")
+
+
+def test_a_build_that_fills_the_disk(recipe: Path) -> None:
+    full = "fatal error: error writing to a.s: No space left on device"
+    refused(build(reorder(recipe, say=[full], fails=True)), 19, full, "--cache")
+
+
+def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace('cuda = "optional"', 'cuda = "required"'))
+    refused(build(recipe), 16, "is not what was planned")
+    assert in_wheelhouse(recipe) == []
+
+
+def test_a_wheelhouse_that_cannot_be_written(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(build(recipe, "--wheelhouse", tmp_path / "file" / "sub"), 18, "cannot be written", "--wheelhouse")
+
+
+@pytest.mark.parametrize("options", [["--colour"], ["--toolchain", "magic"], ["--torch"]])
+def test_options_that_do_not_exist(options: list[str], recipe: Path) -> None:
+    done = build(recipe, *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Error: " in done.stderr
+    assert options[0] in done.stderr
+
+
+def test_a_version_that_cannot_be_read(recipe: Path) -> None:
+    refused(build(recipe, "--torch", "newest"), 2, "newest")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_all_it_started(number: signal.Signals, recipe: Path, tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    reorder(recipe, hold=str(hold))
+    running = subprocess.Popen(command(recipe), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pid = Path(f"{hold}.pid")
+    for _ in range(1500):
+        if pid.exists() and pid.read_text():
+            break
+        time.sleep(0.02)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    refused(subprocess.CompletedProcess([], running.returncode, out, err[err.index("error") :]), 130, "stopped")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert in_wheelhouse(recipe) == []
+    hold.unlink()
+    assert build(recipe).returncode == 0
