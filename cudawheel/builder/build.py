@@ -15,7 +15,7 @@ from cudawheel.builder.frontend import Backend, static_requires
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.requirements import build_requires
 from cudawheel.builder.sources import lay_out
-from cudawheel.builder.variables import job_variables, torch_variables
+from cudawheel.builder.variables import flag_variables, job_variables, torch_variables
 from cudawheel.errors import CapabilityError
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.progress import Progress
@@ -78,6 +78,7 @@ def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> Bu
         **capability_variables(order.settings, order.variant.capabilities),
         **job_variables(tools.allocation.jobs),
         **order.settings.environment,
+        **flag_variables(order.settings.environment),
     }
     environment, backend = _ready_backend(project, spec, environment, tools, variables, order, place, progress)
     began = time.monotonic()

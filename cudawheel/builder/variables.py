@@ -1,7 +1,8 @@
-"""The environment variables through which a build hears of its jobs and its torch."""
+"""The environment variables through which a build hears of its jobs, its flags and its torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -13,3 +14,12 @@ def job_variables(jobs: int) -> dict[str, str]:
 def torch_variables(site_packages: Path) -> dict[str, str]:
     """Tell CMake where `find_package(Torch)` is to look."""
     return {"CMAKE_PREFIX_PATH": str(site_packages / "torch" / "share" / "cmake")}
+
+
+def flag_variables(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Give the compiler flags of a build: the recipe's own behind ours, so that they have the last word.
+
+    CPython itself is mostly compiled with -g, and setuptools compiles extensions with whatever CPython was: without
+    this, debug information would make up most of a wheel and name the folders of the machine.
+    """
+    return {name: f"-g0 {wanted.get(name, '')}".strip() for name in ("CFLAGS", "CXXFLAGS")}

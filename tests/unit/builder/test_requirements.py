@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from cudawheel.builder.requirements import build_requires, uses_own_backend
-from cudawheel.builder.variables import job_variables, torch_variables
+from cudawheel.builder.variables import flag_variables, job_variables, torch_variables
 from cudawheel.data import capability_names
 from cudawheel.errors import ToolchainError
 from cudawheel.model.abi import TorchAbi
@@ -96,3 +96,8 @@ def test_jobs_are_said_to_everyone() -> None:
 
 def test_cmake_is_told_where_torch_lies() -> None:
     assert torch_variables(Path("/x")) == {"CMAKE_PREFIX_PATH": "/x/torch/share/cmake"}
+
+
+def test_debug_information_is_left_out_unless_the_recipe_wants_it() -> None:
+    assert flag_variables({}) == {"CFLAGS": "-g0", "CXXFLAGS": "-g0"}
+    assert flag_variables({"CXXFLAGS": "-O2 -g1"})["CXXFLAGS"] == "-g0 -O2 -g1"
