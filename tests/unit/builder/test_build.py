@@ -85,7 +85,8 @@ def test_the_backend_hears_of_toolkit_capabilities_and_jobs(run: Build, tmp_path
         "TORCH_CUDA_ARCH_LIST": "8.0;9.0+PTX",
     }
     assert said(tmp_path, "settings") == {"cmake.define.A": "1"}
-    assert set(built.variables) == {"TORCH_CUDA_ARCH_LIST", "MAX_JOBS", "CMAKE_BUILD_PARALLEL_LEVEL", "FORCE_CUDA"}
+    steering = {"TORCH_CUDA_ARCH_LIST", "MAX_JOBS", "CMAKE_BUILD_PARALLEL_LEVEL", "FORCE_CUDA", "CFLAGS", "CXXFLAGS"}
+    assert set(built.variables) == steering
 
 
 def test_what_the_backend_asks_for_besides_leads_to_a_second_environment(run: Build) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from fake_tools import write_compiler, write_program, write_toolkit
 from loopback_server import Site
 from small_packages import PYTHON, path_source, tar_of, url_source, write_project, write_recipe
+
+from cudawheel.cli.main import run
 
 OTHER_PYTHON = "3.12" if PYTHON == "3.13" else "3.13"
 
@@ -41,6 +46,22 @@ def command(recipe: Path, *more: str | Path) -> list[str]:
 
 def build(recipe: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(recipe, *more), capture_output=True, text=True, timeout=120, check=False)
+
+
+def build_here(recipe: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
+    """The same without a process of its own, for what ends where another test has been already."""
+    words = command(recipe, *more)[2:]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.object(sys, "argv", words),
+        mock.patch("signal.signal"),
+        pytest.raises(SystemExit) as ended,
+    ):
+        run()
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
 
 
 def in_wheelhouse(recipe: Path) -> list[Path]:
@@ -84,7 +105,7 @@ def test_a_recipe_that_is_not_there(recipe: Path) -> None:
 
 def test_a_recipe_with_faults_names_them_all(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace("imports", "import").replace('version = "1.0"', "version = 1", 1))
-    refused(build(recipe), 3, "wheel.import:", "wheel.imports:", "package.version:")
+    refused(build_here(recipe), 3, "wheel.import:", "wheel.imports:", "package.version:")
 
 
 def test_a_capability_that_cuda_no_longer_compiles_for(recipe: Path) -> None:
@@ -94,11 +115,11 @@ def test_a_capability_that_cuda_no_longer_compiles_for(recipe: Path) -> None:
 def test_a_capability_that_this_nvcc_does_not_know(recipe: Path, tmp_path: Path) -> None:
     nvcc = tmp_path / "cuda" / "bin" / "nvcc"
     write_program(nvcc, nvcc.read_text().replace("sm_90", "sm_91"))
-    refused(build(recipe), 4, "nvcc 13.0.88 cannot compile for 9.0")
+    refused(build_here(recipe), 4, "nvcc 13.0.88 cannot compile for 9.0")
 
 
 def test_a_misspelt_capability(recipe: Path) -> None:
-    refused(build(recipe, "--capabilities", "sm_banana"), 4, "sm_banana")
+    refused(build_here(recipe, "--capabilities", "sm_banana"), 4, "sm_banana")
 
 
 def test_a_torch_that_is_not_known(recipe: Path) -> None:
@@ -106,11 +127,11 @@ def test_a_torch_that_is_not_known(recipe: Path) -> None:
 
 
 def test_a_cuda_that_torch_is_not_built_with(recipe: Path) -> None:
-    refused(build(recipe, "--cuda", "12.8"), 5, "is built with CUDA 13.0, not 12.8")
+    refused(build_here(recipe, "--cuda", "12.8"), 5, "is built with CUDA 13.0, not 12.8")
 
 
 def test_a_source_that_the_recipe_does_not_have(recipe: Path) -> None:
-    refused(build(recipe, "--source", "else"), 5, "no source labelled 'else'", "'here'")
+    refused(build_here(recipe, "--source", "else"), 5, "no source labelled 'else'", "'here'")
 
 
 def test_a_source_that_cannot_be_reached(recipe: Path) -> None:
@@ -134,7 +155,7 @@ def test_a_source_that_climbs_out_of_its_folder(recipe: Path, site: Site) -> Non
 def test_a_patch_that_does_not_apply(recipe: Path) -> None:
     (recipe.parent / "a.patch").write_text("--- a/x.cu\n+++ b/x.cu\n@@ -1 +1 @@\n-old\n+new\n")
     write_recipe(recipe.parent, path_source("here"), build='patches = ["a.patch"]')
-    refused(build(recipe), 9, "a.patch does not apply", "x.cu")
+    refused(build_here(recipe), 9, "a.patch does not apply", "x.cu")
 
 
 def test_a_python_that_is_not_here(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +166,9 @@ def test_a_python_that_is_not_here(recipe: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_toolkit_that_cannot_be_had(recipe: Path) -> None:
-    refused(build(recipe, "--toolchain", "redist", "--redist-url", "http://127.0.0.1:9/"), 11, "13.0", "--toolchain")
+    refused(
+        build_here(recipe, "--toolchain", "redist", "--redist-url", "http://127.0.0.1:9/"), 11, "13.0", "--toolchain"
+    )
 
 
 def test_a_machine_without_a_compiler(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,12 +178,12 @@ def test_a_machine_without_a_compiler(recipe: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_compiler_that_is_too_new(recipe: Path, tmp_path: Path) -> None:
     write_program(tmp_path / "bin" / "g++", (tmp_path / "bin" / "g++").read_text().replace("14", "99"))
-    refused(build(recipe), 12, "99", "too new for CUDA 13.0")
+    refused(build_here(recipe), 12, "99", "too new for CUDA 13.0")
 
 
 def test_requirements_that_cannot_be_installed(recipe: Path) -> None:
     write_recipe(recipe.parent, path_source("here"), build='requires = ["no-such-package-anywhere"]')
-    refused(build(recipe), 13, "no-such-package-anywhere")
+    refused(build_here(recipe), 13, "no-such-package-anywhere")
 
 
 def test_a_build_that_fails(recipe: Path) -> None:
@@ -170,17 +193,17 @@ def test_a_build_that_fails(recipe: Path) -> None:
 
 def test_a_build_that_runs_out_of_memory(recipe: Path) -> None:
     killed = "c++: fatal error: Killed signal terminated program cc1plus"
-    refused(build(reorder(recipe, say=[killed], fails=True)), 15, killed, "memory-per-job")
+    refused(build_here(reorder(recipe, say=[killed], fails=True)), 15, killed, "memory-per-job")
 
 
 def test_a_build_that_fills_the_disk(recipe: Path) -> None:
     full = "fatal error: error writing to a.s: No space left on device"
-    refused(build(reorder(recipe, say=[full], fails=True)), 19, full, "--cache")
+    refused(build_here(reorder(recipe, say=[full], fails=True)), 19, full, "--cache")
 
 
 def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace('cuda = "optional"', 'cuda = "required"'))
-    refused(build(recipe), 16, "is not what was planned")
+    refused(build_here(recipe), 16, "is not what was planned")
     assert in_wheelhouse(recipe) == []
 
 
@@ -191,7 +214,7 @@ def test_a_wheelhouse_that_cannot_be_written(recipe: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("options", [["--colour"], ["--toolchain", "magic"], ["--torch"]])
 def test_options_that_do_not_exist(options: list[str], recipe: Path) -> None:
-    done = build(recipe, *options)
+    done = build_here(recipe, *options)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Error: " in done.stderr
@@ -199,7 +222,7 @@ def test_options_that_do_not_exist(options: list[str], recipe: Path) -> None:
 
 
 def test_a_version_that_cannot_be_read(recipe: Path) -> None:
-    refused(build(recipe, "--torch", "newest"), 2, "newest")
+    refused(build_here(recipe, "--torch", "newest"), 2, "newest")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
