@@ -109,7 +109,7 @@ def test_a_recipe_with_faults_names_them_all(recipe: Path) -> None:
 
 
 def test_a_capability_that_cuda_no_longer_compiles_for(recipe: Path) -> None:
-    refused(build(recipe, "--capabilities", "7.0"), 4, "7.0", "12.9")
+    refused(build_here(recipe, "--capabilities", "7.0"), 4, "7.0", "12.9")
 
 
 def test_a_capability_that_this_nvcc_does_not_know(recipe: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_misspelt_capability(recipe: Path) -> None:
 
 
 def test_a_torch_that_is_not_known(recipe: Path) -> None:
-    refused(build(recipe, "--torch", "1.0"), 5, "torch 1.0 is not known here")
+    refused(build_here(recipe, "--torch", "1.0"), 5, "torch 1.0 is not known here")
 
 
 def test_a_cuda_that_torch_is_not_built_with(recipe: Path) -> None:
@@ -142,13 +142,13 @@ def test_a_source_that_cannot_be_reached(recipe: Path) -> None:
 def test_a_source_with_another_hash(recipe: Path, site: Site) -> None:
     site.files["x.tar.gz"] = b"something else"
     write_recipe(recipe.parent, url_source(f"{site.url}x.tar.gz", b"pinned"), path_source("here", "bundled"))
-    refused(build(recipe), 7, "x.tar.gz is not what the recipe pinned")
+    refused(build_here(recipe), 7, "x.tar.gz is not what the recipe pinned")
 
 
 def test_a_source_that_climbs_out_of_its_folder(recipe: Path, site: Site) -> None:
     site.files["x.tar.gz"] = tar_of({"tiny/../../evil": b"x"})
     write_recipe(recipe.parent, url_source(f"{site.url}x.tar.gz", site.files["x.tar.gz"]))
-    refused(build(recipe), 8, "x.tar.gz is not safe to unpack", "tiny/../../evil")
+    refused(build_here(recipe), 8, "x.tar.gz is not safe to unpack", "tiny/../../evil")
     assert not list(recipe.parent.parent.rglob("evil"))
 
 
@@ -162,7 +162,7 @@ def test_a_python_that_is_not_here(recipe: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "none"))
     monkeypatch.delenv("PYENV_ROOT", raising=False)
-    refused(build(recipe, "--python", OTHER_PYTHON), 10, f"no usable Python {OTHER_PYTHON}", "uv python install")
+    refused(build_here(recipe, "--python", OTHER_PYTHON), 10, f"no usable Python {OTHER_PYTHON}", "uv python install")
 
 
 def test_a_toolkit_that_cannot_be_had(recipe: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_toolkit_that_cannot_be_had(recipe: Path) -> None:
 
 def test_a_machine_without_a_compiler(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/no/such/compiler")
-    refused(build(recipe), 12, "CXX=/no/such/compiler", "Install")
+    refused(build_here(recipe), 12, "CXX=/no/such/compiler", "Install")
 
 
 def test_a_compiler_that_is_too_new(recipe: Path, tmp_path: Path) -> None:
@@ -243,4 +243,4 @@ def test_an_interrupted_build_ends_all_it_started(number: signal.Signals, recipe
         os.kill(int(pid.read_text()), 0)
     assert in_wheelhouse(recipe) == []
     hold.unlink()
-    assert build(recipe).returncode == 0
+    assert build_here(recipe).returncode == 0

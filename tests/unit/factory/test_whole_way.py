@@ -98,6 +98,7 @@ def test_a_recipe_becomes_a_proven_wheel(tmp_path: Path) -> None:
     assert (again.cached, again.wheel, heard.phases) == (True, made.wheel, [])
 
 
+@pytest.mark.usefixtures("plain_tag")
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     asked = request(tmp_path)
     first = make_wheel(asked, Heard()).wheel.read_bytes()
