@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv|venv"
@@ -39,6 +41,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def verify(session: nox.Session) -> None:
-    """Check the wheels in the wheelhouse: which GPUs each runs on, and that the bundled port computes rightly."""
-    session.install("-e", ".", "pytest", "numpy")
-    session.run("cudawheel", "inspect", "wheelhouse")
+    """Check the wheels in wheelhouse/: which GPUs each runs on, and what they compute, on a GPU if there is one."""
+    wheels = [wheel for wheel in sorted(Path("wheelhouse").glob("*.whl")) if not wheel.name.startswith("cudawheel-")]
+    if not wheels:
+        session.error("wheelhouse/ holds no wheel; build one with: nox -s build")
+    session.install("-e", ".", "pytest", "pytest-timeout", "numpy", "torch==2.11.*")
+    for wheel in wheels:
+        session.run("cudawheel", "inspect", str(wheel))
+    session.run("pytest", "tests/gpu")
+    if any(wheel.name.startswith("torchmcubes-") for wheel in wheels):
+        session.install("--find-links", "wheelhouse", "torchmcubes")
+        session.run("pytest", "-c", "/dev/null", "--rootdir=recipes/torchmcubes", "recipes/torchmcubes/tests")

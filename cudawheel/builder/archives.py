@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import requests
+from filelock import FileLock
 from packaging.version import InvalidVersion, Version
 from pypi_simple import (
     PYPI_SIMPLE_ENDPOINT,
@@ -25,6 +27,14 @@ from cudawheel.unpacking import unpack
 # For connecting, and for each wait between two pieces; both stay below the 20 s in which a source is decided on.
 _TIMEOUT_SECONDS = 9.0
 _INDEX_ERRORS = (NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError)
+
+
+def package_index(environ: Mapping[str, str]) -> str:
+    """Give the address of the package index that uv and pip are told to use, or an empty string for the usual one."""
+    told = (environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"))
+    address = next((text for text in told if text), "")
+    # uv takes `name=address` as well.
+    return address.partition("=")[2] if "=" in address.partition("://")[0] else address
 
 
 def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url: str = "") -> Path:
@@ -91,8 +101,11 @@ def _normalised(version: str | None) -> str:
 
 def _fetch(url: str, name: str, sha256: str, cache: Path, progress: Progress) -> Path:
     target = cache / sha256 / name
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        download(Remote(url=url, sha256=sha256, timeout=_TIMEOUT_SECONDS), target, progress)
+        # Two builds at once may want the same file; the second finds it complete.
+        with FileLock(cache / f"{sha256}.lock"):
+            download(Remote(url=url, sha256=sha256, timeout=_TIMEOUT_SECONDS), target, progress)
     except SourceHashError as error:
         raise SourceHashError(
             f"{name} is not what the recipe pinned",

@@ -32,7 +32,9 @@ class FetchedSource:
     skipped: tuple[tuple[str, str], ...] = ()
 
 
-def fetch(loaded: LoadedRecipe, sources: tuple[Source, ...], cache: Path, progress: Progress) -> FetchedSource:
+def fetch(
+    loaded: LoadedRecipe, sources: tuple[Source, ...], cache: Path, progress: Progress, *, index_url: str = ""
+) -> FetchedSource:
     """Bring the first source that can be reached; what is on this machine already needs no network.
 
     Raises:
@@ -44,7 +46,7 @@ def fetch(loaded: LoadedRecipe, sources: tuple[Source, ...], cache: Path, progre
     for source in sources:
         progress.phase("source", source.label)
         try:
-            location = _bring(source, loaded, cache, progress)
+            location = _bring(source, loaded, cache, progress, index_url)
         except SourceUnreachableError as error:
             skipped.append((source.label, error.why or error.what))
             continue
@@ -78,11 +80,11 @@ def lay_out(fetched: FetchedSource, loaded: LoadedRecipe, settings: BuildSetting
     return project
 
 
-def _bring(source: Source, loaded: LoadedRecipe, cache: Path, progress: Progress) -> Path:
+def _bring(source: Source, loaded: LoadedRecipe, cache: Path, progress: Progress, index_url: str) -> Path:
     if isinstance(source, GitSource):
         return git.bring(source.url, source.commit, cache / "git")
     if isinstance(source, SdistSource):
-        return archives.bring_sdist(source, cache / "archives", progress)
+        return archives.bring_sdist(source, cache / "archives", progress, index_url)
     if isinstance(source, UrlSource):
         return archives.bring_url(source, cache / "archives", progress)
     return source_folder(source, loaded)

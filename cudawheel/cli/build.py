@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -45,7 +44,7 @@ def command(  # noqa: PLR0917 - click passes options by name
 
     One variant is built: for this Python and the recipe's first torch, unless options choose another.
     """
-    selection = read_selection(toolchain=toolchain, **_selection(words))
+    selection = read_selection(toolchain=toolchain, **words)
     request = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
     with BuildProgress() as progress:
         outcome = make_wheel(
@@ -64,7 +63,3 @@ def command(  # noqa: PLR0917 - click passes options by name
             progress,
         )
     show_outcome(outcome, as_json=as_json)
-
-
-def _selection(words: dict[str, Any]) -> dict[str, Any]:
-    return {name: words[name] for name in ("python_text", "torch_text", "cuda_text", "capabilities_text")}

@@ -29,13 +29,7 @@ def command(
 ) -> None:
     """Show every variant and capability of RECIPE, accepted or rejected and why. Needs no toolkit and no GPU."""
     loaded = load_recipe(recipe)
-    selection = read_selection(
-        python_text=words["python_text"],
-        torch_text=words["torch_text"],
-        cuda_text=words["cuda_text"],
-        capabilities_text=words["capabilities_text"],
-        toolchain=toolchain,
-    )
+    selection = read_selection(toolchain=toolchain, **words)
     first = candidates(loaded, source)[0]
     machine = this_machine(selection.capabilities or loaded.recipe.capabilities.request)
     plan = make_plan(loaded.recipe, loaded.recipe.settings_for(first), selection, machine)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cudawheel.builder.archives import package_index
 from cudawheel.builder.build import build_variant
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import FetchedSource, fetch
@@ -30,7 +31,7 @@ def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, Stored
     request, loaded = jobs[0].request, jobs[0].loaded
     require_writable(request.cache)
     sources = tuple(job.source for job in jobs)
-    fetched = fetch(loaded, sources, request.cache / "sources", progress)
+    fetched = fetch(loaded, sources, request.cache / "sources", progress, index_url=package_index(request.environ))
     job = jobs[sources.index(fetched.source)]
     _announce_fallback(job, fetched, progress)
     with store.claim(job.fingerprint, progress):

@@ -58,9 +58,7 @@ def test_a_package_that_goes_on_without_cuda_fails_its_audit(
     assert list(house.glob("*.whl")) == []
 
 
-def test_the_same_package_passes_where_cuda_links(
-    cudawheel: Cudawheel, recipe_of: WriteRecipe, tmp_path: Path
-) -> None:
+def test_the_same_package_passes_where_cuda_links(cudawheel: Cudawheel, recipe_of: WriteRecipe, tmp_path: Path) -> None:
     record = cudawheel.build(recipe_of("silent_cpu"), "--wheelhouse", tmp_path / "wheelhouse")
     assert record["audit"]["capabilities"]["cubins"] == ["8.0", "12.0"]
 

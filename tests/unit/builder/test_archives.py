@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from loopback_server import Site
 from small_packages import sha256, tar_of
 
 from cudawheel.builder import archives
-from cudawheel.builder.archives import bring_sdist, bring_url
+from cudawheel.builder.archives import bring_sdist, bring_url, package_index
 from cudawheel.errors import SourceHashError, SourceUnreachableError
 from cudawheel.model.progress import Silent
 from cudawheel.recipe.sources import SdistSource, UrlSource
@@ -39,6 +40,10 @@ def publish(site: Site, *names: str, content: bytes = CONTENT, media: str = "jso
     site.files["simple/tiny-ext/"] = page.encode()
     site.files.update({f"files/{name}": content for name in names})
     return f"{site.url}simple/"
+
+
+def files_in(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 @pytest.mark.parametrize("media", ["json", "html"])
@@ -83,7 +88,7 @@ def test_a_wrong_hash_ends_the_search_and_leaves_nothing(site: Site, tmp_path: P
         bring_sdist(sdist(), tmp_path / "cache", Silent(), index)
     assert sha256(CONTENT) in caught.value.why
     assert sha256(OTHER) in caught.value.why
-    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    assert files_in(tmp_path / "cache") == []
 
 
 def test_a_version_that_the_index_does_not_have_is_said(site: Site, tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_a_connection_that_breaks_off_is_no_wrong_hash(kind: str, site: Site, tm
     with pytest.raises(SourceUnreachableError):
         bring[kind]()
     # What came is kept under another name, to be continued from.
-    assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".part"]
+    assert [path.suffix for path in files_in(tmp_path / "cache")] == [".part"]
     site.cut_after = 0
     assert bring[kind]().read_bytes() == CONTENT
 
@@ -198,3 +203,28 @@ def test_a_url_that_is_not_there_is_said(site: Site, tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachableError) as caught:
         bring_url(source, tmp_path / "cache", Silent())
     assert "404" in caught.value.why
+
+
+def test_two_at_once_fetch_the_same_file_without_spoiling_it(site: Site, tmp_path: Path) -> None:
+    """Sources are fetched before a build claims its variant."""
+    content = bytes(range(256)) * 40_000
+    site.files["x.tar.gz"] = content
+    source = UrlSource(kind="url", label="archive", url=f"{site.url}x.tar.gz", sha256=sha256(content))
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(bring_url, source, tmp_path / "cache", Silent()) for _ in range(4)]
+        assert {done.result().read_bytes() == content for done in both} == {True}
+    assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({}, ""),
+        ({"PIP_INDEX_URL": "https://pip.example/simple"}, "https://pip.example/simple"),
+        ({"PIP_INDEX_URL": "https://pip.example", "UV_INDEX_URL": "https://uv.example"}, "https://uv.example"),
+        ({"UV_DEFAULT_INDEX": "ours=https://uv.example/a=b"}, "https://uv.example/a=b"),
+        ({"UV_DEFAULT_INDEX": "https://uv.example/a=b"}, "https://uv.example/a=b"),
+    ],
+)
+def test_the_index_is_the_one_that_uv_and_pip_are_told(environ: dict[str, str], address: str) -> None:
+    assert package_index(environ) == address
