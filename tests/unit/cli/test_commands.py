@@ -248,3 +248,15 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     raising(PermissionError(13, "no"), monkeypatch)
     with pytest.raises(PermissionError):
         main.run()
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "cudawheel", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout
+    assert program.stderr
+    program.stdout.close()
+    assert program.wait() == 1  # click's own answer
+    assert program.stderr.read() == ""
+    program.stderr.close()
