@@ -59,7 +59,17 @@ def _ask_elsewhere(names: Sequence[str]) -> dict[str, Any] | str:
     with tempfile.TemporaryDirectory(prefix="cudawheel-abi-") as folder:
         asked, answer = Path(folder) / "names.json", Path(folder) / "answer.json"
         asked.write_text(json.dumps(list(names)), "utf-8")
-        uv = (find_uv_bin(), "run", "--quiet", "--no-project", "--python", ">=3.11", "--with", "torch-abi-audit>=0.3")
+        uv = (
+            find_uv_bin(),
+            "run",
+            "--quiet",
+            "--no-project",
+            "--isolated",
+            "--python",
+            ">=3.11",
+            "--with",
+            "torch-abi-audit>=0.3",
+        )
         done = capture((*uv, "python", stable_abi_child.__file__, asked, answer), timeout=_SECONDS)
         if not done.ok:
             tail = done.output.strip().splitlines()[-1:] or [f"exit status {done.code}"]
