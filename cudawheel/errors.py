@@ -194,6 +194,13 @@ class DiskFullError(StoreError):
         )
 
 
+class GpuNotSupportedError(CudawheelError):
+    """`inspect --gpu`: the GPU that was asked about cannot run what was inspected; an answer rather than a failure."""
+
+    exit_code = 20
+    title = "does not run on that GPU"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 

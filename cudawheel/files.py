@@ -29,9 +29,13 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise  # of the network: requests derives its errors from OSError
         raise DiskFullError.from_os_error(error, folder) or StoreError(
             f"{folder} cannot be written",
-            why=str(error),
+            why="a file is in the way where a folder should be" if _in_the_way(error) else str(error),
             remedy="Choose another folder with --wheelhouse or --cache, or change its permissions.",
         ) from error
+
+
+def _in_the_way(error: OSError) -> bool:
+    return isinstance(error, FileExistsError | NotADirectoryError)
 
 
 def sha256_of(path: Path) -> str:

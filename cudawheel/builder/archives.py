@@ -54,7 +54,7 @@ def bring_sdist(source: SdistSource, cache: Path, progress: Progress, index_url:
             if sdist is None:
                 raise SourceUnreachableError(
                     f"the package index has no sdist of {source.project} {source.version}",
-                    why="the project is there, the sdist is not",
+                    why=f"the index has {source.project}, but no sdist of version {source.version}",
                     remedy="Correct `version` of the source, or use a git source.",
                 )
     except (requests.RequestException, *_INDEX_ERRORS) as error:

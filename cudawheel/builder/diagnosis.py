@@ -11,6 +11,13 @@ from pathlib import Path
 from cudawheel.data import read_json
 from cudawheel.errors import BuildError, DiskFullError, OutOfMemoryError
 
+_ERRORS_SHOWN = 5
+_ERROR_LINE = re.compile(
+    r"^.*(?:\S\(\d+\): (?:catastrophic )?error|:\d+: (?:fatal )?error: |nvcc fatal|CMake Error|ld: cannot find"
+    r"|undefined reference).*(?:\n  \S.*)?",
+    re.MULTILINE,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFailure:
@@ -49,12 +56,20 @@ def recognise(output: str) -> Iterator[tuple[KnownFailure, str]]:
             yield failure, output[start : end if end >= 0 else len(output)].strip()
 
 
+def first_errors(output: str) -> tuple[str, ...]:
+    """Give the first lines in which a compiler, linker or CMake speaks of an error: the cause comes before its wake."""
+    lines = (match[0].strip() for match in _ERROR_LINE.finditer(output))
+    return tuple(dict.fromkeys(lines))[:_ERRORS_SHOWN]
+
+
 def diagnose(what: str, *, output: str, tail: Sequence[str], log: Path) -> BuildError | DiskFullError:
     """Make the error of a failed build: the cause if it is known, the end of the output, and where the rest is."""
     ending = "\n".join(tail)
     found = next(recognise(output), None)
     if found is None:
-        return BuildError(what, why=ending, remedy=f"The whole output is in {log}.")
+        errors = "\n".join(first_errors(output))
+        why = f"{errors}\n\nThe output ended with:\n{ending}" if errors else ending
+        return BuildError(what, why=why, remedy=f"The whole output is in {log}.")
     failure, evidence = found
     why = f"{failure.cause}\n  {evidence}\n\nThe output ended with:\n{ending}"
     remedy = f"{failure.remedy}\nThe whole output is in {log}."

@@ -100,5 +100,7 @@ def _checked(command: Sequence[str | Path], url: str, *, seconds: float = _FETCH
     raise SourceUnreachableError(
         f"git cannot fetch {url}",
         why="git is not installed" if missing else reason,
-        remedy="Install git." if missing else "Check the network, the proxy and the URL.",
+        remedy="Install git."
+        if missing
+        else "Check the network, the proxy and the URL; git's `url.<base>.insteadOf` can name a mirror.",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cudawheel.builder.sources import FetchedSource
 from cudawheel.model.variant import Variant
+from cudawheel.plan.capabilities import Verdict
 from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.settings import BuildSettings
 from cudawheel.toolchain.redist import RedistSettings
@@ -20,6 +21,7 @@ class BuildOrder:
 
     Attributes:
         settings: `[build]` of the recipe as it holds for this source.
+        verdicts: what the plan said of every capability that was asked for.
         toolchain: where nvcc comes from.
         redist: where NVIDIA's archives lie, for toolchain `redist`.
     """
@@ -28,6 +30,7 @@ class BuildOrder:
     fetched: FetchedSource
     settings: BuildSettings
     variant: Variant
+    verdicts: tuple[Verdict, ...] = ()
     toolchain: ToolchainKind
     redist: RedistSettings = field(default_factory=RedistSettings)
 

@@ -43,12 +43,14 @@ def fetch(
             wrong content is an attack or a mistake, never a reason to try another.
     """
     skipped: list[tuple[str, str]] = []
+    remedies: list[str] = []
     for source in sources:
         progress.phase("source", source.label)
         try:
             location = _bring(source, loaded, cache, progress, index_url)
         except SourceUnreachableError as error:
             skipped.append((source.label, error.why or error.what))
+            remedies.append(error.remedy)
             continue
         return FetchedSource(
             source=source, location=location, identity=pinned_identity(source, loaded), skipped=tuple(skipped)
@@ -56,7 +58,7 @@ def fetch(
     raise SourceUnreachableError(
         f"no source of {loaded.recipe.package.name} could be reached",
         why="\n".join(f"{label}: {reason}" for label, reason in skipped),
-        remedy="Check the network and the proxy; for git, `url.<base>.insteadOf` can name a mirror.",
+        remedy="\n".join(dict.fromkeys(remedies)),
     )
 
 

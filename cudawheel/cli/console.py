@@ -18,6 +18,7 @@ from cudawheel.schedule.budget import GIB
 
 # Steps are ninja's edges or bytes of a download; no build has as many edges as an archive has bytes.
 _MOST_EDGES = 10_000
+_HEARTBEAT_SECONDS = 60.0
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -37,7 +38,7 @@ class BuildProgress:
 
     def __init__(self, console: Console = err) -> None:
         self._console = console
-        self._start = time.monotonic()
+        self._start = self._said = time.monotonic()
         self._phase = "starting"
         self._detail = ""
         self._steps = ""
@@ -60,24 +61,26 @@ class BuildProgress:
         """Begin a phase."""
         self._phase, self._detail, self._steps, self._memory = name, detail, "", ""
         if not self._console.is_terminal:
-            self._console.print(f"[{self._elapsed()}] {name} {detail}".rstrip(), markup=False)
+            self.note(f"{name} {detail}")
 
     def steps(self, done: int, total: int) -> None:
         """Show how much is done."""
         bytes_ = total == 0 or total > _MOST_EDGES
         self._steps = f"{done / 1e6:.0f} MB" if bytes_ else f"[{done}/{total}]"
         if not self._console.is_terminal and not bytes_:
-            self._console.print(
-                f"[{self._elapsed()}] {self._phase} {self._steps} {self._memory}".rstrip(), markup=False
-            )
+            self.note(f"{self._phase} {self._steps} {self._memory}")
 
     def memory(self, now: int, peak: int) -> None:
         """Show what the build holds."""
         self._memory = f"{now / GIB:.1f} GiB now, {peak / GIB:.1f} GiB peak"
+        # Where nothing moves on a screen, a line now and then says that it still goes on.
+        if not self._console.is_terminal and time.monotonic() - self._said > _HEARTBEAT_SECONDS:
+            self.note(f"{self._phase} {self._steps} {self._memory}")
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(f"[{self._elapsed()}] {text}", markup=False)
+        self._said = time.monotonic()
+        self._console.print(f"[{self._elapsed()}] {text.rstrip()}", markup=False)
 
     def _elapsed(self) -> str:
         seconds = int(time.monotonic() - self._start)

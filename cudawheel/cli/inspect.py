@@ -14,8 +14,8 @@ from rich.table import Table
 from cudawheel.audit.inspection import Inspection, inspect
 from cudawheel.cli.console import out
 from cudawheel.cli.options import this_machine
-from cudawheel.data import capability_names, known_for
-from cudawheel.errors import UsageError
+from cudawheel.data import capability_names, capability_spans, known_for, machines_of
+from cudawheel.errors import CapabilityError, GpuNotSupportedError, UsageError
 from cudawheel.model.capability import ComputeCapability, Support
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
 
@@ -25,7 +25,6 @@ _WORDS = {
     Support.NONE: "[red]does not run: no kernel image for it[/]",
     None: "[dim]no device code: runs on the CPU alone[/]",
 }
-_EXIT_NOT_RUNNING = 20
 
 
 @click.command("inspect")
@@ -45,15 +44,40 @@ def command(
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
     """Show the capabilities that a wheel, shared object, folder or installed package carries, and who can run it."""
-    inspection = inspect(_locate(subject))
-    asked = _gpus(gpu_text) if gpu_text else ()
-    supports = {gpu: inspection.support(gpu) for gpu in asked or known_for()}
+    inspection = _inspect(_locate(subject))
+    asked = _gpus(gpu_text) if gpu_text is not None else ()
+    elsewhere = _out_of_reach(inspection)
+    supports = {
+        gpu: Support.NONE if gpu in elsewhere else inspection.support(gpu)
+        for gpu in asked or (gpu for gpu in known_for() if gpu not in elsewhere)
+    }
     if as_json:
         click.echo(json.dumps(_as_json(inspection, supports), indent=2))
     else:
         _show(inspection, supports, gpu_text)
     if asked and not all(supports[gpu] in (Support.NATIVE, Support.PTX) for gpu in asked):
-        context.exit(_EXIT_NOT_RUNNING)
+        context.exit(GpuNotSupportedError.exit_code)
+
+
+def _inspect(path: Path) -> Inspection:
+    """Inspect what was found; raises UsageError where there is nothing that could hold device code."""
+    inspection = inspect(path)
+    if inspection.objects or path.suffix == ".whl":
+        return inspection
+    wheels = sorted(path.glob("*.whl"))
+    raise UsageError(
+        f"there is no shared object below {path}",
+        why=f"It holds wheels, {len(wheels)} of them." if wheels else "",
+        remedy=f"Name one: cudawheel inspect {wheels[0]}"
+        if wheels
+        else "Some packages keep theirs beside their folder: name the package instead.",
+    )
+
+
+def _out_of_reach(inspection: Inspection) -> frozenset[ComputeCapability]:
+    """Give the GPUs that never meet this binary, because their machines have another processor."""
+    built_for = {item.machine for item in inspection.objects}
+    return machines_of("aarch64") if built_for == {"x86_64"} else frozenset()
 
 
 def _locate(subject: str) -> Path:
@@ -70,7 +94,7 @@ def _locate(subject: str) -> Path:
     except (PackageNotFoundError, ValueError) as error:
         raise UsageError(
             f"there is no file or folder {subject!r}, and no installed package of that name",
-            remedy="Name a .whl, a .so, a folder such as site-packages/NAME, or a package of this environment.",
+            remedy="Name a .whl, a .so, a folder of shared objects, or a package of this environment.",
         ) from error
     names = [str(file) for file in installed.files or () if ".so" in file.name]
     tops = {Path(name).parts[0] for name in names}
@@ -82,7 +106,14 @@ def _gpus(text: str) -> tuple[ComputeCapability, ...]:
     request = CapabilityRequest.parse(text, capability_names())
     machine = this_machine(request)
     context = CapabilityContext(known=tuple(sorted(known_for())), native=machine.gpus)
-    return request.expand(context).cubins
+    gpus = request.expand(context).cubins
+    unknown = [gpu for gpu in gpus if gpu.base not in capability_spans()]
+    if unknown:
+        raise CapabilityError(
+            f"there is no GPU of compute capability {unknown[0]}",
+            remedy=f"Known are {', '.join(map(str, known_for()))}.",
+        )
+    return gpus
 
 
 def _as_json(inspection: Inspection, supports: dict[ComputeCapability, Support | None]) -> dict[str, Any]:
@@ -114,5 +145,17 @@ def _show(inspection: Inspection, supports: dict[ComputeCapability, Support | No
             out.print(f"  {escape(item.name)}  [dim]{item.device_code.capabilities}[/]")
     table = Table.grid(padding=(0, 2))
     for gpu, support in supports.items():
-        table.add_row(str(gpu), escape(asked) if asked else known_for().get(gpu, ""), _WORDS[support])
+        # Where several objects differ, the weakest one decides: it is what the reader has to know.
+        culprit = f" [dim]({escape(_weakest(inspection, gpu))})[/]" if support in (Support.NONE, Support.PTX) else ""
+        table.add_row(str(gpu), escape(asked) if asked else known_for().get(gpu, ""), f"{_WORDS[support]}{culprit}")
     out.print(table)
+
+
+def _weakest(inspection: Inspection, gpu: ComputeCapability) -> str:
+    """Say why a GPU does not run everything natively: which object holds it back, or which processor it sits beside."""
+    if gpu in _out_of_reach(inspection):
+        return "its machines have an Arm processor"
+    levels = {item.name: item.device_code.capabilities.support(gpu) for item in inspection.coded}
+    overall = inspection.support(gpu)
+    held_back = [name for name, level in levels.items() if level is overall]
+    return held_back[0] if len(held_back) < len(levels) else "all of it"

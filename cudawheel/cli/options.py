@@ -25,9 +25,9 @@ recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), meta
 def selection_options(command: _Command) -> _Command:
     """Add --python, --torch, --cuda, --capabilities and --toolchain to a command."""
     options = (
-        click.option("--python", "python_text", metavar="X.Y", help="Python to build for; this one by default."),
-        click.option("--torch", "torch_text", metavar="X.Y", help="torch to build against."),
-        click.option("--cuda", "cuda_text", metavar="X.Y", help="CUDA to build with; torch's own by default."),
+        click.option("--python", "python_text", metavar="X.Y", help="This Python alone."),
+        click.option("--torch", "torch_text", metavar="X.Y", help="This torch alone."),
+        click.option("--cuda", "cuda_text", metavar="X.Y", help="This CUDA instead of the one torch was built with."),
         click.option(
             "--capabilities",
             "capabilities_text",
@@ -62,11 +62,14 @@ def read_selection(
         UsageError: a version cannot be read.
         CapabilityError: the capabilities cannot be read.
     """
+    capabilities = None
+    if capabilities_text is not None:
+        capabilities = CapabilityRequest.parse(capabilities_text, capability_names())
     return Selection(
-        python=PythonVersion.parse(python_text) if python_text else None,
-        torch=TorchVersion.parse(torch_text) if torch_text else None,
-        cuda=CudaVersion.parse(cuda_text) if cuda_text else None,
-        capabilities=CapabilityRequest.parse(capabilities_text, capability_names()) if capabilities_text else None,
+        python=PythonVersion.parse(python_text) if python_text is not None else None,
+        torch=TorchVersion.parse(torch_text) if torch_text is not None else None,
+        cuda=CudaVersion.parse(cuda_text) if cuda_text is not None else None,
+        capabilities=capabilities,
         toolchain=toolchain,
     )
 

@@ -41,7 +41,7 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     rows.append(("source", escape(_source(record["source"]))))
     imported = record["audit"]["imported"]
-    rows.append(("proven", f"audit passed; {imported['modules']} imports with torch {imported['torch']} alone"))
+    rows.append(("proven", f"audit passed; imports with torch {imported['torch']} alone: {imported['modules']}"))
     build = record["build"]
     cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {build['jobs']} jobs"
     rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}"))

@@ -12,6 +12,7 @@ from rich.table import Table
 from cudawheel.builder.identity import candidates
 from cudawheel.cli.console import out
 from cudawheel.cli.options import read_selection, recipe_argument, selection_options, this_machine
+from cudawheel.errors import PlanError
 from cudawheel.plan.plan import Plan, make_plan
 from cudawheel.recipe.loading import load_recipe
 
@@ -20,14 +21,20 @@ from cudawheel.recipe.loading import load_recipe
 @recipe_argument
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     recipe: Path,
     source: str | None,
     toolchain: str,
     as_json: bool,  # noqa: FBT001 - click passes flags by name
     **words: str | None,
 ) -> None:
-    """Show every variant and capability of RECIPE, accepted or rejected and why. Needs no toolkit and no GPU."""
+    """Show every variant and capability of RECIPE, accepted or rejected and why. Needs no toolkit and no GPU.
+
+    Ends with exit code 5 where nothing can be built as asked.
+    """
     loaded = load_recipe(recipe)
     selection = read_selection(toolchain=toolchain, **words)
     first = candidates(loaded, source)[0]
@@ -35,8 +42,10 @@ def command(
     plan = make_plan(loaded.recipe, loaded.recipe.settings_for(first), selection, machine)
     if as_json:
         click.echo(json.dumps({**plan.to_json(), "source": first.label}, indent=2))
-        return
-    _show(plan)
+    else:
+        _show(plan)
+    if not plan.variants:
+        context.exit(PlanError.exit_code)
 
 
 def _show(plan: Plan) -> None:

@@ -21,6 +21,8 @@ def read_json(name: str) -> Any:  # noqa: ANN401 - the shape is the file's own; 
 # The nvidia-*-cu12 packages hold ptxas and libnvvm but no nvcc; whole toolkits on the package index begin here.
 FIRST_PACKAGED_CUDA = CudaVersion(13, 0)
 
+_SHORTEST_NUMBER = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapabilitySpan:
@@ -78,7 +80,12 @@ def capability_names() -> dict[str, tuple[ComputeCapability, ...]]:
     }
     for capability, gpus in known["gpus"].items():
         for gpu in gpus:
-            names[normalise_name(gpu)] = (ComputeCapability.parse(capability),)
+            meant = (ComputeCapability.parse(capability),)
+            names[normalise_name(gpu)] = meant
+            # People say `5070 Ti`, `4090` and `A6000` as well; three digits would be a capability.
+            short = normalise_name(gpu.removeprefix("RTX ").removeprefix("GTX "))
+            if not (short.isdigit() and len(short) < _SHORTEST_NUMBER):
+                names.setdefault(short, meant)
     return names
 
 
@@ -86,6 +93,12 @@ def capability_names() -> dict[str, tuple[ComputeCapability, ...]]:
 def known_for() -> dict[ComputeCapability, str]:
     """Give the GPUs that people know each capability by, as a phrase."""
     return {ComputeCapability.parse(name): phrase for name, phrase in read_json("gpus")["known_for"].items()}
+
+
+@cache
+def machines_of(processor: str) -> frozenset[ComputeCapability]:
+    """Give the capabilities whose GPUs sit in machines with that processor alone, by `platform.machine()`."""
+    return frozenset(map(ComputeCapability.parse, read_json("gpus")["other_processor"].get(processor, ())))
 
 
 @cache

@@ -11,7 +11,7 @@ from cudawheel.builder.own_wheel import own_wheel
 from cudawheel.errors import SourceUnreachableError
 from cudawheel.factory.job import Job
 from cudawheel.factory.request import BuildRequest
-from cudawheel.files import write_atomically
+from cudawheel.files import disk_errors, write_atomically
 from cudawheel.model.progress import Progress
 from cudawheel.plan.plan import Cell
 from cudawheel.recipe.loading import load_recipe
@@ -84,10 +84,9 @@ def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool)
     if replaced := other_of_that_name(stored, request.wheelhouse):
         # The name of a wheel says nothing of its capabilities, so two lists of them give one name.
         progress.note(f"replaces the wheel of the same name, sha256 {replaced[:12]}…, in {request.wheelhouse}")
-    if any(pin.startswith("cudawheel==") for pin in stored.record["build"]["environment"]):
-        # The package's backend is cudawheel, which is on no index: with its wheel beside the others, pip can build
-        # the package from source as well.
-        own = own_wheel(request.cache / "own")
+    # cudawheel is on no index: with its wheel beside the others, pip can build packages whose backend it is.
+    own = own_wheel(request.cache / "own")
+    with disk_errors(request.wheelhouse):
         write_atomically(request.wheelhouse / own.name, own.read_bytes())
     wheel = publish(stored, request.wheelhouse)
     return Outcome(wheel=wheel, record=stored.record, cached=cached, cell=job.cell)

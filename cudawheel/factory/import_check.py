@@ -38,6 +38,6 @@ def import_in_clean_environment(
             f"{wheel.name} does not import in a clean environment",
             why="\n".join(done.output.splitlines()[-8:]),
             remedy="An undefined symbol means another torch than at run time; a missing module, a requirement that "
-            "the package forgot to name.",
+            "the package forgot to name, or a name in `wheel.imports` that the package does not have.",
         )
     return {"modules": ", ".join(modules), "torch": torch, "python": str(interpreter)}

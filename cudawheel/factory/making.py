@@ -52,13 +52,14 @@ def _build_and_prove(job: Job, fetched: FetchedSource, store: Store, progress: P
         fetched=fetched,
         settings=job.settings,
         variant=job.variant,
+        verdicts=job.cell.verdicts,
         toolchain=job.request.toolchain,
         redist=RedistSettings(base_url=job.request.redist_url),
     )
     with _workplace(job) as place:
         built = build_variant(order, place, progress)
         proof = prove(order, built, place, progress)
-        record = build_record(order, built, fingerprint=job.fingerprint, source=job.source_facts, proof=proof)
+        record = build_record(order, built, proof, fingerprint=job.fingerprint, source=job.source_facts)
         return store.add(job.fingerprint, proof.wheel, record)
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import parse_wheel_filename
+
 from cudawheel.audit.expectation import Expectation
 from cudawheel.audit.platform_tag import find_platform_tag
 from cudawheel.audit.report import audit
 from cudawheel.builder.build import BuiltWheel
 from cudawheel.builder.order import BuildOrder, Workplace
+from cudawheel.errors import AuditError
 from cudawheel.factory.import_check import import_in_clean_environment
 from cudawheel.model.progress import Progress
 from cudawheel.model.wheel_name import local_version
@@ -35,6 +38,7 @@ def prove(order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Prog
         InstallError: the wheel and its requirements do not install together.
     """
     progress.phase("naming")
+    _require_named_as_planned(order, built.wheel)
     allowed = order.loaded.recipe.wheel.external_libraries
     platform = find_platform_tag(built.wheel, allowed_libraries=allowed)
     folder = place.work / "proven"
@@ -60,6 +64,17 @@ def prove(order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Prog
         log=place.log,
     )
     return Proof(wheel=wheel, findings={**report.to_dict(), "imported": imported})
+
+
+def _require_named_as_planned(order: BuildOrder, wheel: Path) -> None:
+    name, version, _, _ = parse_wheel_filename(wheel.name)
+    planned = order.loaded.recipe.package
+    if (name, version.public) != (planned.name, planned.version):
+        raise AuditError(
+            f"the package calls itself {name} {version}, and the recipe {planned.name} {planned.version}",
+            why=f"its backend made {wheel.name}",
+            remedy="Correct `package.name` or `package.version` of the recipe, or the source that it names.",
+        )
 
 
 def _changes(order: BuildOrder, platform: str) -> Changes:

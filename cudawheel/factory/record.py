@@ -14,7 +14,7 @@ from cudawheel.files import sha256_of
 
 
 def build_record(
-    order: BuildOrder, built: BuiltWheel, *, fingerprint: str, source: Mapping[str, str], proof: Proof
+    order: BuildOrder, built: BuiltWheel, proof: Proof, *, fingerprint: str, source: Mapping[str, str]
 ) -> dict[str, Any]:
     """Write the record of a wheel as plain values; times in seconds, memory in bytes."""
     return {
@@ -29,15 +29,7 @@ def build_record(
             "fallback": bool(order.fallback),
             "skipped": [{"label": label, "reason": reason} for label, reason in order.fetched.skipped],
         },
-        "variant": {
-            "identifier": order.variant.identifier,
-            "python": str(order.variant.python),
-            "torch": str(order.variant.torch),
-            "cuda": str(order.variant.cuda),
-            "abi": str(order.variant.abi),
-            "capabilities": [str(capability) for capability in order.variant.capabilities.cubins],
-            "ptx": [str(capability) for capability in order.variant.capabilities.ptx],
-        },
+        "variant": _variant(order),
         "toolchain": {
             "kind": built.tools.toolchain.kind,
             "cuda": str(built.tools.toolchain.version),
@@ -59,4 +51,21 @@ def build_record(
             "size": proof.wheel.stat().st_size,
         },
         "audit": proof.findings,
+    }
+
+
+def _variant(order: BuildOrder) -> dict[str, Any]:
+    return {
+        "identifier": order.variant.identifier,
+        "python": str(order.variant.python),
+        "torch": str(order.variant.torch),
+        "cuda": str(order.variant.cuda),
+        "abi": str(order.variant.abi),
+        "capabilities": [str(capability) for capability in order.variant.capabilities.cubins],
+        "ptx": [str(capability) for capability in order.variant.capabilities.ptx],
+        "left_out": [
+            {"capability": str(verdict.capability), "reason": verdict.reason}
+            for verdict in order.verdicts
+            if not verdict.accepted
+        ],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ KEYWORDS = ("all", "all-major", "native", "torch")
 
 _RANGE = re.compile(r"(?P<low>[\w.]+?)\s*(?:-|\.\.)\s*(?P<high>(?:sm_|compute_)?\d[\w.]*)")
 _FLOOR = re.compile(r">=\s*(?P<low>[\w.]+)")
+# What nvidia-smi and shops write around a name: `NVIDIA H100 80GB HBM3`, `RTX 4070 Laptop GPU`.
+_DECORATION = re.compile(r"nvidia|geforce|laptop|\bgpu\b|\b\d+\s?gb\b|\bhbm\w+|\bpcie\b|\bsxm\d*|[\s_-]")
 _PTX_SUFFIX = re.compile(r"\+ptx$", re.IGNORECASE)
 
 
@@ -116,7 +119,7 @@ class CapabilityRequest:
 
 def normalise_name(name: str) -> str:
     """Spell a GPU or generation the one way it is looked up: `NVIDIA GeForce RTX 5070 Ti` -> `rtx5070ti`."""
-    return re.sub(r"nvidia|geforce|[\s_-]", "", name.casefold())
+    return _DECORATION.sub("", name.casefold())
 
 
 def _read(chunk: str, names: Mapping[str, tuple[ComputeCapability, ...]]) -> Iterator[_Term]:
@@ -128,11 +131,17 @@ def _read(chunk: str, names: Mapping[str, tuple[ComputeCapability, ...]]) -> Ite
         term = _term(word, names)
         if term is None:
             raise CapabilityError(
-                f"{word!r} in {chunk.strip()!r} is not a compute capability, GPU, generation, range or keyword",
+                f"{chunk.strip()!r} is not a compute capability, GPU, generation, range or keyword",
+                why=_nearest(chunk, names),
                 remedy="Allowed: 8.6, 86, sm_86, compute_86 (PTX), 86-real, 86-virtual, 9.0a, 12.0f, 8.6+PTX, "
                 f"7.5-9.0, >=8.0, {', '.join(KEYWORDS)}, or a name such as Blackwell or RTX 5070 Ti.",
             )
         yield term
+
+
+def _nearest(text: str, names: Mapping[str, tuple[ComputeCapability, ...]]) -> str:
+    close = difflib.get_close_matches(normalise_name(text), names, n=3, cutoff=0.75)
+    return f"Close to it are {', '.join(close)}." if close else ""
 
 
 def _term(text: str, names: Mapping[str, tuple[ComputeCapability, ...]]) -> _Term | None:

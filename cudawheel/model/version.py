@@ -22,6 +22,7 @@ class MinorVersion:
     minor: int
 
     what: ClassVar[str] = "version"
+    example: ClassVar[str] = "1.0"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -32,7 +33,7 @@ class MinorVersion:
         """
         match = _SPELLING.fullmatch(text.strip())
         if match is None:
-            raise UsageError(f"{text!r} is not a {cls.what}", remedy="Write major and minor, such as 3.12.")
+            raise UsageError(f"{text!r} is not a {cls.what}", remedy=f"Write major and minor, such as {cls.example}.")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -44,6 +45,7 @@ class CudaVersion(MinorVersion):
 
     __slots__ = ()
     what = "CUDA version"
+    example = "13.0"
 
     @property
     def channel(self) -> str:
@@ -56,6 +58,7 @@ class TorchVersion(MinorVersion):
 
     __slots__ = ()
     what = "torch version"
+    example = "2.11"
 
 
 class PythonVersion(MinorVersion):
@@ -63,6 +66,7 @@ class PythonVersion(MinorVersion):
 
     __slots__ = ()
     what = "Python version"
+    example = "3.12"
 
     @property
     def tag(self) -> str:

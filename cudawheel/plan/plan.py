@@ -101,7 +101,10 @@ class Plan:
         return (own or buildable)[0]
 
     def _nothing_to_build(self) -> PlanError | CapabilityError:
-        reasons = "\n".join(dict.fromkeys(f"{cell.identifier}: {cell.reason}" for cell in self.cells))
+        grouped: dict[str, list[str]] = {}
+        for cell in self.cells:
+            grouped.setdefault(cell.reason, []).append(cell.identifier)
+        reasons = "\n".join(f"{_few(identifiers)}: {reason}" for reason, identifiers in grouped.items())
         # Cells with verdicts came furthest: but for the capabilities they could be built.
         if any(cell.verdicts for cell in self.cells):
             return CapabilityError(
@@ -118,6 +121,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Give the plan as plain values for `cudawheel plan --json`."""
         return {"package": self.package, "cells": [cell.to_json() for cell in self.cells]}
+
+
+def _few(identifiers: list[str]) -> str:
+    return identifiers[0] if len(identifiers) == 1 else f"{identifiers[0]} and {len(identifiers) - 1} more"
 
 
 def make_plan(recipe: Recipe, settings: BuildSettings, selection: Selection, machine: Machine) -> Plan:

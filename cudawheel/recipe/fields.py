@@ -50,7 +50,7 @@ class _Parsed:
             return self._parse(text)
         except CudawheelError as error:
             # pydantic collects ValueError and goes on, so that a recipe reports all its faults at once.
-            raise ValueError(error.remedy or error.what) from error
+            raise ValueError(f"{error.what}. {error.remedy}") from error
 
 
 def _package_name(text: str) -> str:
@@ -85,7 +85,7 @@ def _environment_name(text: str) -> str:
         message = "allowed is a name of letters, digits and _"
         raise ValueError(message)
     if not any(fnmatchcase(text, pattern) for pattern in recipe_environment_patterns()):
-        message = f"allowed are {', '.join(recipe_environment_patterns())}"
+        message = f"allowed are {', '.join(recipe_environment_patterns())}; capabilities come from [capabilities]"
         raise ValueError(message)
     return text
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from cudawheel.audit.checks.base import Check, Subject, Violation, shorten
 from cudawheel.audit.expectation import Expectation
 from cudawheel.audit.shared_object import SharedObject
 from cudawheel.audit.stable_abi import StableAbiVerdict, classify
+from cudawheel.data import torch_releases
 from cudawheel.model.version import TorchVersion
+
+_CUDA_RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
 
 class StableAbi(Check):
@@ -25,6 +30,7 @@ class StableAbi(Check):
             return ()
         found = []
         for item in subject.inspection.objects:
+            found.extend(self._judge_runtime(item, since))
             verdict = classify([symbol.name for symbol in item.linkage.undefined])
             if isinstance(verdict, str):
                 found.append(
@@ -37,6 +43,21 @@ class StableAbi(Check):
             else:
                 found.extend(self._judge(item, verdict, since))
         return tuple(found)
+
+    def _judge_runtime(self, item: SharedObject, since: TorchVersion) -> list[Violation]:
+        """Refuse a shared CUDA runtime that the first torch promised does not bring along."""
+        release = torch_releases().get(since)
+        versions = (match for name in item.linkage.needed if (match := _CUDA_RUNTIME.fullmatch(name)))
+        return [
+            self.violation(
+                where=item.name,
+                found=f"Needs {match[0]}, and torch {since} on the package index brings CUDA {release.cuda}.",
+                remedy="Link the CUDA runtime statically, which is nvcc's own default (--cudart static), or promise "
+                f"a torch that is built with CUDA {match[1]}.",
+            )
+            for match in versions
+            if release is not None and int(match[1]) != release.cuda.major
+        ]
 
     def _judge(self, item: SharedObject, verdict: StableAbiVerdict, since: TorchVersion) -> list[Violation]:
         violations = []

@@ -83,3 +83,26 @@ def test_the_evidence_stands_with_the_cause() -> None:
     error = diagnose("it failed", output="a\n  nvcc: not found  \nb", tail=["b"], log=Path("x"))
     assert "  nvcc: not found\n" in error.why
     assert "--toolchain package" in error.remedy
+
+
+def test_the_first_errors_stand_before_the_end_of_the_output(tmp_path: Path) -> None:
+    output = "\n".join(
+        [
+            "[1/2] nvcc -c add.cu",
+            'add.cu(3): error: identifier "oops" is undefined',
+            "main.cpp:7:1: fatal error: none.h: No such file or directory",
+            "CMake Error at CMakeLists.txt:4 (find_package):",
+            "  Could not find Nothing.",
+            'add.cu(3): error: identifier "oops" is undefined',
+            *["  File setup.py, in traceback"] * 40,
+            "RuntimeError: Error compiling objects for extension",
+        ]
+    )
+    error = diagnose("the package did not build", output=output, tail=output.splitlines()[-3:], log=tmp_path)
+    assert error.why.splitlines()[:4] == [
+        'add.cu(3): error: identifier "oops" is undefined',
+        "main.cpp:7:1: fatal error: none.h: No such file or directory",
+        "CMake Error at CMakeLists.txt:4 (find_package):",
+        "  Could not find Nothing.",
+    ]
+    assert error.why.endswith("RuntimeError: Error compiling objects for extension")

@@ -99,7 +99,7 @@ def test_the_end_of_a_build_says_what_was_proven(capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "wheelhouse/tiny_ext-1.0+cu.13.0-py3-none-any.whl" in text
     assert "7.0: removed in CUDA 13.0" in text
-    assert "tiny_ext imports with torch 2.11.0 alone" in text
+    assert "imports with torch 2.11.0 alone: tiny_ext" in text
     assert "here (path 000000000000)" in text
     assert "FALLBACK" not in text
     assert "pip install --find-links wheelhouse tiny_ext==1.0+cu.13.0" in text

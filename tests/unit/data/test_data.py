@@ -98,9 +98,28 @@ def test_every_gpu_has_a_capability_that_some_cuda_compiles_for() -> None:
 def test_no_name_stands_for_two_things_or_hides_a_keyword() -> None:
     spelt = [normalise_name(gpu) for gpus in read_json("gpus")["gpus"].values() for gpu in gpus]
     generations = [normalise_name(name) for name in read_json("gpus")["generations"]]
-    assert len({*spelt, *generations}) == len(spelt) + len(generations) == len(capability_names())
+    assert len({*spelt, *generations}) == len(spelt) + len(generations)
+    assert {*spelt, *generations} <= set(capability_names())
     assert not {normalise_name(word) for word in KEYWORDS} & set(capability_names())
-    assert not any(re.fullmatch(r"(sm|compute)?\d+(\.\d+)?[af]?", name) for name in capability_names())
+    assert not any(re.fullmatch(r"(sm|compute)?\d{1,3}(\.\d+)?[af]?", name) for name in capability_names())
+
+
+@pytest.mark.parametrize(
+    ("said", "capability"),
+    [
+        ("5070 Ti", "12.0"),
+        ("4090", "8.9"),
+        ("a6000", "8.6"),
+        ("1080 ti", "6.1"),
+        ("NVIDIA H100 80GB HBM3", "9.0"),
+        ("NVIDIA GeForce RTX 3060 Laptop GPU", "8.6"),
+        ("RTX PRO 6000", "12.0"),
+        ("Jetson Orin", "8.7"),
+        ("Tesla V100-SXM2-16GB", "7.0"),
+    ],
+)
+def test_gpus_are_known_as_people_and_drivers_write_them(said: str, capability: str) -> None:
+    assert capability_names()[normalise_name(said)] == (ComputeCapability.parse(capability),)
 
 
 def test_a_torch_carries_only_what_its_cuda_compiles() -> None:
