@@ -366,6 +366,28 @@ def test_stable_abi(wheel: Wheel, symbols: list[str], abi: TorchAbi, says: str |
     assert all(says in violation.found for violation in found if says)
 
 
+@pytest.mark.parametrize(
+    ("needed", "abi", "says"),
+    [
+        (
+            "libcudart.so.13",
+            "torch-stable >= 2.9",
+            "Needs libcudart.so.13, and torch 2.9 on the package index brings CUDA 12.8",
+        ),
+        ("libcudart.so.13", "torch-stable >= 2.11", None),
+        ("libcudart.so.12", "torch-stable >= 2.9", None),
+        ("libc.so.6", "torch-stable >= 2.9", None),
+        ("libcudart.so.13", "torch-minor", None),
+    ],
+)
+def test_a_stable_promise_reaches_as_far_as_the_cuda_runtime_it_needs(
+    wheel: Wheel, needed: str, abi: str, says: str | None
+) -> None:
+    found = run(StableAbi(), wheel, make_object(needed=(needed,)), abi=TorchAbi.parse(abi))
+    assert [says in violation.found for violation in found if says] == ([True] if says else [])
+    assert len(found) == (says is not None)
+
+
 def test_a_stable_promise_that_cannot_be_checked_counts_as_broken(
     wheel: Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -189,6 +189,37 @@ def test_inspect_lists_what_is_carried_and_by_whom_it_is_run(shared_object: Path
     assert [item["name"] for item in answer["objects"]] == ["tiny.so"]
 
 
+def test_inspect_says_nothing_of_gpus_that_do_not_exist(shared_object: Path, call: Call) -> None:
+    code, _out, err = call("inspect", shared_object, "--gpu", "9.9")
+    assert code == 4
+    assert "no GPU of compute capability 9.9" in err
+
+
+def test_inspect_counts_no_gpu_beside_another_processor(shared_object: Path, call: Call) -> None:
+    assert "Jetson" not in call("inspect", shared_object)[1]
+    code, out, _err = call("inspect", shared_object, "--gpu", "Jetson Orin")
+    assert code == (20 if MACHINE == "x86_64" else 0)
+    assert ("Arm processor" in out) == (MACHINE == "x86_64")
+
+
+def test_inspect_does_not_take_a_folder_of_wheels_for_one_without_device_code(call: Call, tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "tiny-ext", "1.0")
+    code, _out, err = call("inspect", tmp_path)
+    assert code == 2
+    assert str(wheel) in err
+    (tmp_path / "empty").mkdir()
+    code, _out, err = call("inspect", tmp_path / "empty")
+    assert code == 2
+    assert "no shared object below" in err
+
+
+def test_a_plan_without_anything_to_build_ends_so(call: Call, recipe: Path) -> None:
+    assert call("plan", recipe, "--torch", "2.11")[0] == 0
+    code, out, _err = call("plan", recipe, "--torch", "1.0")
+    assert code == 5
+    assert "not known" in out
+
+
 def test_what_has_no_device_code_runs_on_the_cpu_alone(call: Call, tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "tiny-ext", "1.0")
     code, out, _err = call("inspect", wheel)

@@ -207,6 +207,15 @@ def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:
     assert in_wheelhouse(recipe) == []
 
 
+@pytest.mark.parametrize("wrong", ['version = "9.9"', 'name = "other-ext"'])
+def test_a_package_that_calls_itself_otherwise_than_its_recipe(wrong: str, recipe: Path) -> None:
+    field = wrong.split(" ", maxsplit=1)[0]
+    head, _, tail = recipe.read_text().partition(f"{field} = ")
+    recipe.write_text(f"{head}{wrong}\n{tail.split(chr(10), 1)[1]}")
+    refused(build_here(recipe), 16, "the package calls itself")
+    assert in_wheelhouse(recipe) == []
+
+
 def test_a_wheelhouse_that_cannot_be_written(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(build(recipe, "--wheelhouse", tmp_path / "file" / "sub"), 18, "cannot be written", "--wheelhouse")
