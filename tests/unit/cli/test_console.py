@@ -20,7 +20,9 @@ from cudawheel.plan.plan import Cell
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
     sink = io.StringIO()
-    return Console(file=sink, force_terminal=terminal, width=200, highlight=False, soft_wrap=True), sink
+    return Console(
+        file=sink, force_terminal=terminal, _environ={"TERM": "xterm"}, width=200, highlight=False, soft_wrap=True
+    ), sink
 
 
 def tell(progress: BuildProgress) -> None:
