@@ -201,6 +201,13 @@ class GpuNotSupportedError(CudawheelError):
     title = "does not run on that GPU"
 
 
+class MemoryBudgetError(CudawheelError):
+    """One compiler of the build needs more memory than may be used here; `--force` tries all the same."""
+
+    exit_code = 21
+    title = "too little memory"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 

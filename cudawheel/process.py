@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def stream(
     extra_env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     on_line: Callable[[str], None] = lambda _line: None,
-    on_start: Callable[[int], None] = lambda _pid: None,
+    hold: Callable[[tuple[str, ...], int], tuple[str, ...]] = lambda command, _lifeline: command,
 ) -> Finished:
     """Run a long command, appending all it prints to `log` and passing each line on; a missing program is status 127.
 
@@ -99,7 +99,8 @@ def stream(
         extra_env: variables on top of that.
         log: file that receives the whole output, the command itself first.
         on_line: called with each line, without its line end.
-        on_start: called with the process id once it runs.
+        hold: gives the command that runs another one on a leash. It is told a descriptor, to be inherited, whose other
+            end stays open as long as this process lives.
 
     Raises:
         KeyboardInterrupt: passed on after the whole process group has been ended.
@@ -108,16 +109,15 @@ def stream(
     environment = {**(os.environ if env is None else env), **(extra_env or {})}
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     start = time.monotonic()
-    with log.open("a", encoding="utf-8", errors="replace") as sink:
+    with log.open("a", encoding="utf-8", errors="replace") as sink, _lifeline() as lifeline:
         sink.write(f"$ {' '.join(words)}\n")
         try:
-            child = _start(words, environment, cwd)
+            child = _start(hold(words, lifeline), environment, cwd, inherited=(lifeline,))
         except OSError as missing:
             sink.write(f"{missing}\n")
             return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
         with child:
             try:
-                on_start(child.pid)
                 assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
                 for line in child.stdout:
                     sink.write(line)
@@ -130,9 +130,23 @@ def stream(
     return Finished(command=words, code=code, output="\n".join(tail), seconds=time.monotonic() - start)
 
 
-def _start(words: tuple[str, ...], environment: dict[str, str], cwd: Path | None) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """Give a descriptor that reads as ended once the block is left, or this process is gone."""
+    read, write = os.pipe()
+    try:
+        yield read
+    finally:
+        os.close(write)
+        os.close(read)
+
+
+def _start(
+    words: tuple[str, ...], environment: dict[str, str], cwd: Path | None, inherited: tuple[int, ...] = ()
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         words,
+        pass_fds=inherited,
         env=environment,
         cwd=cwd,
         stdin=subprocess.DEVNULL,

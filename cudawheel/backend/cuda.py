@@ -8,7 +8,10 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from cudawheel.backend.policy import Policy
 from cudawheel.data import capability_spans, torch_releases
@@ -16,14 +19,21 @@ from cudawheel.errors import CapabilityError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityContext
 from cudawheel.model.capability_set import CapabilitySet
-from cudawheel.schedule.budget import allocate, available_memory, usable_cores
+from cudawheel.schedule import launcher
+from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.dispatcher import Build
+from cudawheel.schedule.history import CostKey, History
+from cudawheel.schedule.jobserver import Jobserver
+from cudawheel.schedule.limits import GIB
+from cudawheel.schedule.stand_ins import write_stand_ins
 from cudawheel.toolchain.compiler_limits import compiler_limits
 from cudawheel.toolchain.environment import build_environment, search_path
 from cudawheel.toolchain.host_compiler import find_host_compiler
 from cudawheel.toolchain.provide import ToolchainRequest, provide
 
-# Kernels that include torch's headers need this much; the author of lighter ones loses nothing but some seconds.
-_GIB_PER_JOB = 3.0
+# Kernels that include torch's headers need up to this much; lighter ones are known for what they are after one build.
+_MEMORY = 3 * GIB
+_BUILD = "backend"
 
 
 @contextmanager
@@ -40,8 +50,13 @@ def cuda_environment(policy: Policy) -> Iterator[None]:
         yield
         return
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="cudawheel-toolkit-") as folder:
-        variables = _variables(policy, Path(folder))
+    history = History(user_cache_path("cudawheel") / "costs.sqlite")
+    with (
+        tempfile.TemporaryDirectory(prefix="cudawheel-toolkit-") as folder,
+        Jobserver(BudgetRequest(), history, confined=False) as jobserver,
+        jobserver.serve(_build(policy)),
+    ):
+        variables = _variables(policy, Path(folder), jobserver)
         os.environ.clear()
         os.environ.update(variables)
         try:
@@ -51,26 +66,47 @@ def cuda_environment(policy: Policy) -> Iterator[None]:
             os.environ.update(before)
 
 
-def _variables(policy: Policy, folder: Path) -> dict[str, str]:
+def _build(policy: Policy) -> Build:
+    key = CostKey(
+        package=policy.project, fingerprint="", cuda=str(policy.cuda), torch=str(policy.torch), memory=_MEMORY
+    )
+    return Build(name=_BUILD, key=key, folder=Path.cwd(), note=_note)
+
+
+def _note(text: str) -> None:
+    # Build frontends show what a backend writes when it fails, or when they are asked to.
+    sys.stderr.write(f"cudawheel: {text}\n")
+
+
+def _variables(policy: Policy, folder: Path, jobserver: Jobserver) -> dict[str, str]:
     site_packages = Path(sysconfig.get_path("purelib"))
     request = ToolchainRequest(
         cuda=policy.cuda, folder=folder, environ=policy.environ, site_packages=_holding_nvcc(site_packages)
     )
     toolchain = provide(policy.toolchain, request)
     compiler = find_host_compiler(compiler_limits(toolchain.version, toolchain.home), policy.environ)
-    jobs = allocate(_GIB_PER_JOB, cores=usable_cores(), available=available_memory()).jobs
+    stand_ins = write_stand_ins(
+        folder / "compilers", cuda_home=toolchain.home, cxx=compiler.cxx, cc=compiler.cc, socket=jobserver.socket
+    )
     path = search_path(
         policy.environ.get("PATH", ""),
-        first=(Path(sys.executable).parent, toolchain.home / "bin"),
+        first=(Path(sys.executable).parent, stand_ins.cuda_home / "bin", stand_ins.cxx.parent),
         shadows=folder / "shadows",
     )
     extra = {
         "CUDAARCHS": _capabilities(policy, toolchain.gpu_codes).cmake_cuda_architectures(),
-        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobserver.budget.slots),
+        launcher.BUILD: _BUILD,
         # pip lays build requirements on this path instead of making a virtual environment.
         **{name: policy.environ[name] for name in ("PYTHONPATH",) if name in policy.environ},
     }
-    return build_environment(policy.environ, toolchain=toolchain, compiler=compiler, path=path, extra=extra)
+    return build_environment(
+        policy.environ,
+        toolchain=replace(toolchain, home=stand_ins.cuda_home, nvcc=stand_ins.cuda_home / "bin" / "nvcc"),
+        compiler=replace(compiler, cxx=stand_ins.cxx, cc=stand_ins.cc),
+        path=path,
+        extra=extra,
+    )
 
 
 def _holding_nvcc(default: Path) -> Path:

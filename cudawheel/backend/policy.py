@@ -45,12 +45,14 @@ class Policy:
     """What a build by the backend goes by.
 
     Attributes:
+        project: its name, as `[project]` gives it.
         capabilities: from `[tool.cudawheel]`, or from config-setting `cudawheel.capabilities`.
         torch: likewise; `cuda` is the one it was built with.
         environ: the environment that the hook was called in.
         prepared_home: a toolkit that a surrounding `cudawheel build` has laid ready, or None.
     """
 
+    project: str
     capabilities: CapabilityRequest
     torch: TorchVersion
     cuda: CudaVersion
@@ -71,7 +73,8 @@ def read_policy(config_settings: Mapping[str, Any] | None, project: Path | None 
         UsageError: the torch version cannot be read.
     """
     path = (project or Path()) / "pyproject.toml"
-    table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("cudawheel", {})
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = document.get("tool", {}).get("cudawheel", {})
     for name, value in (config_settings or {}).items():
         if name.startswith("cudawheel."):
             table[name.removeprefix("cudawheel.")] = value
@@ -87,6 +90,7 @@ def read_policy(config_settings: Mapping[str, Any] | None, project: Path | None 
         raise RecipeError(f"{path} asks for a torch that is not known here", faults=(fault,))
     prepared = os.environ.get(ENVIRONMENT_HOME)
     return Policy(
+        project=document.get("project", {}).get("name", path.absolute().parent.name),
         capabilities=CapabilityRequest.parse(checked.capabilities, capability_names()),
         torch=torch,
         cuda=release.cuda,

@@ -18,7 +18,7 @@ from cudawheel.builder.environment import Environment
 from cudawheel.errors import BuildError, DiskFullError
 from cudawheel.model.progress import Progress
 from cudawheel.process import Finished, stream
-from cudawheel.schedule.watch import MemoryWatch
+from cudawheel.schedule.confinement import Confinement
 
 _NINJA_EDGE = re.compile(r"^\[(\d+)/(\d+)\]")
 _TAIL_LINES = 20
@@ -44,13 +44,20 @@ class Backend:
     """A package's build backend, run inside its build environment, with its whole output in a log file."""
 
     def __init__(
-        self, project: Path, environment: Environment, environ: Mapping[str, str], *, log: Path, progress: Progress
+        self,
+        project: Path,
+        environment: Environment,
+        environ: Mapping[str, str],
+        *,
+        log: Path,
+        progress: Progress,
+        confinement: Confinement,
     ) -> None:
         self._environ = environ
+        self._confinement = confinement
         self._log = log
         self._progress = progress
         self._last: Finished | None = None
-        self.watch = MemoryWatch(progress.memory)
         self._builder = ProjectBuilder(project, python_executable=str(environment.python), runner=self._run)
 
     def dynamic_requires(self, config_settings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -83,7 +90,7 @@ class Backend:
         self._progress.phase("compiling")
         into.mkdir(parents=True, exist_ok=True)
         try:
-            with self.watch, self._warnings_logged():
+            with self._warnings_logged():
                 return Path(self._builder.build("wheel", into, _plain(config_settings)))
         except (BuildBackendException, BackendUnavailable) as error:
             raise self._failure("the package did not build", error) from error
@@ -96,7 +103,7 @@ class Backend:
             extra_env=extra_environ,
             cwd=Path(cwd) if cwd else None,
             on_line=self._hear,
-            on_start=self.watch.follow,
+            hold=self._confinement.command,
         )
         if not self._last.ok:
             message = f"the backend ended with exit status {self._last.code}"

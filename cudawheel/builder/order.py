@@ -11,6 +11,7 @@ from cudawheel.model.variant import Variant
 from cudawheel.plan.capabilities import Verdict
 from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.settings import BuildSettings
+from cudawheel.schedule.jobserver import Jobserver
 from cudawheel.toolchain.redist import RedistSettings
 from cudawheel.toolchain.toolchain import ToolchainKind
 
@@ -20,6 +21,7 @@ class BuildOrder:
     """One wheel to build: a variant, from a source that lies on this machine.
 
     Attributes:
+        fingerprint: hash of everything that goes into the wheel.
         settings: `[build]` of the recipe as it holds for this source.
         verdicts: what the plan said of every capability that was asked for.
         toolchain: where nvcc comes from.
@@ -28,6 +30,7 @@ class BuildOrder:
 
     loaded: LoadedRecipe
     fetched: FetchedSource
+    fingerprint: str
     settings: BuildSettings
     variant: Variant
     verdicts: tuple[Verdict, ...] = ()
@@ -51,9 +54,11 @@ class Workplace:
             what they make.
         log: file that receives all output.
         environ: the person's environment.
+        jobserver: whom its compilers ask before they start.
     """
 
     cache: Path
     work: Path
     log: Path
     environ: Mapping[str, str]
+    jobserver: Jobserver

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def job_variables(jobs: int) -> dict[str, str]:
-    """Tell torch's builder, CMake and make how many compilers may run at once."""
+    """Tell torch's builder, CMake and make how many compilers they may start at once.
+
+    How many of them run, and on how many threads, is the jobserver's to say.
+    """
     return {"MAX_JOBS": str(jobs), "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs)}
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from cudawheel.cli.console import BuildProgress
-from cudawheel.cli.options import cache_folder, read_selection, recipe_argument, selection_options, this_machine
+from cudawheel.cli.options import (
+    budget_options,
+    cache_folder,
+    read_budget,
+    read_selection,
+    recipe_argument,
+    selection_options,
+    this_machine,
+)
 from cudawheel.cli.outcome import show_outcome
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
@@ -18,6 +26,7 @@ from cudawheel.recipe.loading import load_recipe
 @click.command("build")
 @recipe_argument
 @selection_options
+@budget_options
 @click.option(
     "--wheelhouse", type=click.Path(path_type=Path), default="wheelhouse", show_default=True, help="Output folder."
 )
@@ -29,7 +38,7 @@ from cudawheel.recipe.loading import load_recipe
     "--no-cache", is_flag=True, envvar="CUDAWHEEL_NO_CACHE", help="Build even if the same wheel was built before."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
-def command(  # noqa: PLR0917 - click passes options by name
+def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     recipe: Path,
     source: str | None,
     toolchain: str,
@@ -38,6 +47,9 @@ def command(  # noqa: PLR0917 - click passes options by name
     cache: Path | None,
     no_cache: bool,  # noqa: FBT001 - click passes flags by name
     as_json: bool,  # noqa: FBT001
+    memory_text: str | None,
+    jobs: int | None,
+    force: bool,  # noqa: FBT001
     **words: str | None,
 ) -> None:
     """Build the wheel of RECIPE, prove it and put it into the wheelhouse.
@@ -45,6 +57,7 @@ def command(  # noqa: PLR0917 - click passes options by name
     One variant is built: for this Python and the recipe's first torch, unless options choose another.
     """
     selection = read_selection(toolchain=toolchain, **words)
+    allowed = read_budget(memory_text=memory_text, jobs=jobs, force=force)
     request = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
     with BuildProgress() as progress:
         outcome = make_wheel(
@@ -58,6 +71,7 @@ def command(  # noqa: PLR0917 - click passes options by name
                 wheelhouse=wheelhouse.absolute(),
                 cache=cache_folder(cache).absolute(),
                 reuse=not no_cache,
+                allowed=allowed,
                 environ=dict(os.environ),
             ),
             progress,

@@ -14,7 +14,7 @@ from rich.text import Text
 from typing_extensions import Self
 
 from cudawheel.errors import CudawheelError
-from cudawheel.schedule.budget import GIB
+from cudawheel.schedule.limits import GIB
 
 # Steps are ninja's edges or bytes of a download; no build has as many edges as an archive has bytes.
 _MOST_EDGES = 10_000
@@ -70,9 +70,10 @@ class BuildProgress:
         if not self._console.is_terminal and not bytes_:
             self.note(f"{self._phase} {self._steps} {self._memory}")
 
-    def memory(self, now: int, peak: int) -> None:
-        """Show what the build holds."""
-        self._memory = f"{now / GIB:.1f} GiB now, {peak / GIB:.1f} GiB peak"
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        """Show what the builds hold, and how many compilers run and wait."""
+        self._memory = f"{used / GIB:.1f} of {budget / GIB:.1f} GiB, {running} compiling"
+        self._memory += f", {waiting} waiting" if waiting else ""
         # Where nothing moves on a screen, a line now and then says that it still goes on.
         if not self._console.is_terminal and time.monotonic() - self._said > _HEARTBEAT_SECONDS:
             self.note(f"{self._phase} {self._steps} {self._memory}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,17 @@ import click
 from platformdirs import user_cache_path
 
 from cudawheel.data import capability_names
+from cudawheel.errors import UsageError
 from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.plan import Machine, Selection
+from cudawheel.schedule.budget import BudgetRequest
 from cudawheel.toolchain.gpus import visible_gpus
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
 
@@ -46,6 +52,44 @@ def selection_options(command: _Command) -> _Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def budget_options(command: _Command) -> _Command:
+    """Add --memory, --jobs and --force to a command."""
+    options = (
+        click.option("--memory", "memory_text", metavar="SIZE", help="At most so much memory, such as 12G."),
+        click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="At most so many compilers at once."),
+        click.option("--force", is_flag=True, help="Build even where one compiler does not fit into the memory."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read_budget(*, memory_text: str | None, jobs: int | None, force: bool) -> BudgetRequest:
+    """Turn the words of the command line into what may be used.
+
+    Raises:
+        UsageError: the memory cannot be read, or is none.
+    """
+    memory = parse_size(memory_text) if memory_text is not None else None
+    return BudgetRequest(memory=memory, jobs=jobs, force=force)
+
+
+def parse_size(text: str) -> int:
+    """Read an amount of memory: `12G`, `12 GiB`, `12.5GB`, `8192M`, or bytes.
+
+    Raises:
+        UsageError: it cannot be read, or is nothing.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    size = int(float(match["number"]) * _UNITS[match["unit"].upper()]) if match else 0
+    if size <= 0:
+        raise UsageError(
+            f"--memory {text!r} is no amount of memory",
+            remedy="Write gibibytes as 12G, mebibytes as 8192M. Without it all free memory is used but for a reserve.",
+        )
+    return size
 
 
 def read_selection(

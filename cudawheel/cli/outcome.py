@@ -13,7 +13,7 @@ from cudawheel.cli.console import out
 from cudawheel.data import known_for
 from cudawheel.factory.factory import Outcome
 from cudawheel.model.capability import ComputeCapability
-from cudawheel.schedule.budget import GIB
+from cudawheel.schedule.limits import GIB
 
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
@@ -43,7 +43,8 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     imported = record["audit"]["imported"]
     rows.append(("proven", f"audit passed; imports with torch {imported['torch']} alone: {imported['modules']}"))
     build = record["build"]
-    cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {build['jobs']} jobs"
+    most = f"{build['most_compilers']} compiler{'s' * (build['most_compilers'] != 1)} at once"
+    cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {most}"
     rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}"))
     name, version = outcome.wheel.name.split("-")[:2]
     rows.append(("install", f"pip install --find-links {_short(outcome.wheel.parent)} {name}=={version}"))

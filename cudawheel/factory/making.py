@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from cudawheel.builder.archives import package_index
 from cudawheel.builder.build import build_variant
+from cudawheel.builder.costs import cost_key
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import FetchedSource, fetch
 from cudawheel.factory.job import Job
 from cudawheel.factory.proof import prove
 from cudawheel.factory.record import build_record
+from cudawheel.factory.request import BuildRequest
 from cudawheel.files import disk_errors
 from cudawheel.model.progress import Progress
+from cudawheel.schedule.budget import require_room
+from cudawheel.schedule.forecast import forecast
+from cudawheel.schedule.history import History
+from cudawheel.schedule.jobserver import Jobserver
 from cudawheel.store.store import Store, StoredWheel, require_writable
 from cudawheel.toolchain.redist import RedistSettings
 
 
-def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, StoredWheel, bool]:
+def make(
+    jobs: list[Job], store: Store, progress: Progress, jobserver: Jobserver | None = None
+) -> tuple[Job, StoredWheel, bool]:
     """Fetch the first source that can be reached, and build and store its wheel unless another process just did.
+
+    Args:
+        jobs: one for each source, in order.
+        store: where the wheel is kept.
+        progress: told what goes on.
+        jobserver: whom the compilers ask; without one the build gets one to itself.
 
     Returns:
         The job of that source, the wheel, and whether it was in the store by then.
@@ -36,7 +50,18 @@ def make(jobs: list[Job], store: Store, progress: Progress) -> tuple[Job, Stored
     _announce_fallback(job, fetched, progress)
     with store.claim(job.fingerprint, progress):
         ready = store.find(job.fingerprint) if request.reuse else None
-        return job, ready or _build_and_prove(job, fetched, store, progress), ready is not None
+        if ready is not None:
+            return job, ready, True
+        with nullcontext(jobserver) if jobserver else open_jobserver(job.request, progress) as serving:
+            return job, _build_and_prove(job, fetched, store, progress, serving), False
+
+
+@contextmanager
+def open_jobserver(request: BuildRequest, progress: Progress) -> Iterator[Jobserver]:
+    """Serve the compilers of builds within the block, out of what the machine has and the person allows."""
+    with Jobserver(request.allowed, History(request.cache / "costs.sqlite")) as jobserver:
+        jobserver.on_look = progress.compilers
+        yield jobserver
 
 
 def _announce_fallback(job: Job, fetched: FetchedSource, progress: Progress) -> None:
@@ -46,25 +71,32 @@ def _announce_fallback(job: Job, fetched: FetchedSource, progress: Progress) -> 
         progress.note(f"building source {fetched.source.label!r} instead; --source {label} forbids this")
 
 
-def _build_and_prove(job: Job, fetched: FetchedSource, store: Store, progress: Progress) -> StoredWheel:
+def _build_and_prove(
+    job: Job, fetched: FetchedSource, store: Store, progress: Progress, jobserver: Jobserver
+) -> StoredWheel:
     order = BuildOrder(
         loaded=job.loaded,
         fetched=fetched,
+        fingerprint=job.fingerprint,
         settings=job.settings,
         variant=job.variant,
         verdicts=job.cell.verdicts,
         toolchain=job.request.toolchain,
         redist=RedistSettings(base_url=job.request.redist_url),
     )
-    with _workplace(job) as place:
+    key = cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint)
+    expected = forecast(key, order.variant.capabilities.device_passes, jobserver.budget, jobserver.history)
+    require_room(jobserver.budget, expected.largest, force=job.request.allowed.force)
+    progress.note(f"{expected.decision}; {jobserver.budget}")
+    with _workplace(job, jobserver) as place:
         built = build_variant(order, place, progress)
         proof = prove(order, built, place, progress)
-        record = build_record(order, built, proof, fingerprint=job.fingerprint, source=job.source_facts)
+        record = build_record(order, built, proof, source=job.source_facts)
         return store.add(job.fingerprint, proof.wheel, record)
 
 
 @contextmanager
-def _workplace(job: Job) -> Iterator[Workplace]:
+def _workplace(job: Job, jobserver: Jobserver) -> Iterator[Workplace]:
     cache = job.request.cache
     log = cache / "logs" / f"{job.loaded.recipe.package.name}-{job.variant.identifier}-{job.fingerprint[:8]}.log"
     work = cache / "work" / job.fingerprint[:16]
@@ -72,6 +104,6 @@ def _workplace(job: Job) -> Iterator[Workplace]:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
     try:
-        yield Workplace(cache=cache, work=work, log=log, environ=job.request.environ)
+        yield Workplace(cache=cache, work=work, log=log, environ=job.request.environ, jobserver=jobserver)
     finally:
         shutil.rmtree(work, ignore_errors=True)

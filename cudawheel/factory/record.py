@@ -13,14 +13,12 @@ from cudawheel.factory.proof import Proof
 from cudawheel.files import sha256_of
 
 
-def build_record(
-    order: BuildOrder, built: BuiltWheel, proof: Proof, *, fingerprint: str, source: Mapping[str, str]
-) -> dict[str, Any]:
+def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: Mapping[str, str]) -> dict[str, Any]:
     """Write the record of a wheel as plain values; times in seconds, memory in bytes."""
     return {
         "schema": 1,
         "cudawheel": version("cudawheel"),
-        "fingerprint": fingerprint,
+        "fingerprint": order.fingerprint,
         "built_at": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
         "package": {"name": order.loaded.recipe.package.name, "version": order.loaded.recipe.package.version},
         "recipe": {"file": order.loaded.path.name, "sha256": order.loaded.sha256},
@@ -38,12 +36,15 @@ def build_record(
         },
         "build": {
             "variables": built.variables,
-            "jobs": built.tools.allocation.jobs,
             "environment": list(built.environment.packages),
             "seconds": round(built.seconds, 2),
             "seconds_until_compiling": round(built.seconds_until_compiling, 2),
-            "peak_memory": built.peak_memory,
-            "largest_process": built.largest_process,
+            "peak_memory": built.timeline.peak,
+            "largest_process": max((0, *(unit.peak for unit in built.timeline.units))),
+            "most_compilers": built.timeline.most_running,
+            "budget": built.budget,
+            "confinement": built.confinement,
+            "timeline": built.timeline.to_json(),
         },
         "wheel": {
             "file": proof.wheel.name,

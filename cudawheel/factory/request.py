@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cudawheel.plan.plan import Machine, Selection
+from cudawheel.schedule.budget import BudgetRequest
 from cudawheel.toolchain.toolchain import ToolchainKind
 
 
@@ -24,6 +25,7 @@ class BuildRequest:
         wheelhouse: where the finished wheel goes.
         cache: where everything that outlives a build is kept.
         reuse: whether a wheel that was built before will do.
+        allowed: what of the machine may be used.
         environ: the person's environment.
     """
 
@@ -36,4 +38,5 @@ class BuildRequest:
     wheelhouse: Path
     cache: Path
     reuse: bool
+    allowed: BudgetRequest = field(default_factory=BudgetRequest)
     environ: Mapping[str, str]

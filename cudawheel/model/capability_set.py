@@ -60,6 +60,11 @@ class CapabilitySet:
         cubins = (Gencode(capability, ptx=False) for capability in self.cubins)
         return tuple(sorted((*cubins, *(Gencode(capability, ptx=True) for capability in self.ptx))))
 
+    @property
+    def device_passes(self) -> int:
+        """How often nvcc goes over each source: once for each capability, whether for machine code, PTX or both."""
+        return len({*self.cubins, *self.ptx})
+
     def torch_cuda_arch_list(self) -> str:
         """Write the value of TORCH_CUDA_ARCH_LIST: `8.0;12.0+PTX`.
 

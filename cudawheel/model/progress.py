@@ -14,8 +14,8 @@ class Progress(Protocol):
     def steps(self, done: int, total: int) -> None:
         """Say how much of the phase is done: ninja's edges, or bytes."""
 
-    def memory(self, now: int, peak: int) -> None:
-        """Say how many bytes the build's processes hold now, and held at most."""
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        """Say how many bytes all builds hold and may hold, how many compilers run, and how many wait for their turn."""
 
     def note(self, text: str) -> None:
         """Say something that is to stay on the screen."""
@@ -30,8 +30,8 @@ class Silent:
     def steps(self, done: int, total: int) -> None:
         """Ignore steps."""
 
-    def memory(self, now: int, peak: int) -> None:
-        """Ignore memory."""
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        """Ignore compilers."""
 
     def note(self, text: str) -> None:
         """Ignore a note."""

@@ -1,1 +1,1 @@
-"""Memory and cores: what a build may use, and what it does use."""
+"""Memory and cores: what all builds together may use, which compiler gets how much of it, and what becomes of that."""

@@ -1,100 +1,106 @@
-"""How many compilers may run at once without taking the machine down."""
+"""The budget of all builds together: how much memory and how many compilers at once, and why."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-GIB = 1 << 30
-
-# A build never plans with more than this share of what is available: desktops, browsers and WSL2 live on the rest.
-_SHARE = 0.6
-_CGROUP_V1_NO_LIMIT = 1 << 60
+from cudawheel.errors import MemoryBudgetError
+from cudawheel.schedule.limits import GIB, MemoryLimit, memory_limits, usable_cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
-    """What a build gets.
+class Budget:
+    """What all compilers together may take.
 
     Attributes:
-        jobs: compiler processes at once.
-        available: bytes that were available when it was decided.
-        reason: what limits it, in words.
+        memory: bytes.
+        reserve: bytes that were left alone besides, to keep everything else alive.
+        cores: cores that they may keep busy.
+        slots: compilers, or threads of one, that may run at once.
+        limited_by: what holds the memory down, in words.
     """
 
-    jobs: int
-    available: int
-    reason: str
+    memory: int
+    reserve: int
+    cores: int
+    slots: int
+    limited_by: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.memory / GIB:.1f} GiB of memory ({self.limited_by}, {self.reserve / GIB:.1f} GiB kept in reserve), "
+            f"{self.cores} core{'s' * (self.cores != 1)}"
+        )
 
 
-def allocate(memory_per_job: float, *, cores: int, available: int) -> Allocation:
-    """Choose the number of jobs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRequest:
+    """What a person allows: None is as much as there is.
 
-    Args:
-        memory_per_job: gibibytes that one compiler takes at its peak.
-        cores: cores that this process may run on.
-        available: bytes that are free to use.
+    Attributes:
+        memory: bytes for all compilers together.
+        jobs: compilers at once.
+        force: try even where one compiler does not fit.
     """
-    affordable = int(available * _SHARE / (memory_per_job * GIB))
-    jobs = max(1, min(cores, affordable))
-    limit = "cores" if cores <= affordable else "memory"
-    counts = f"{cores} cores, {available / GIB:.1f} GiB available, {memory_per_job:g} GiB a job"
-    return Allocation(jobs=jobs, available=available, reason=f"{jobs} jobs, limited by {limit}: {counts}")
+
+    memory: int | None = None
+    jobs: int | None = None
+    force: bool = False
 
 
-def usable_cores() -> int:
-    """Give the number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
-def available_memory(root: Path = Path("/")) -> int:
-    """Give the bytes that this process may still take: free memory, or less where a cgroup limits it.
+def measure_budget(request: BudgetRequest, root: Path = Path("/")) -> Budget:
+    """Look at the machine and its cgroups, and say what may be used of them now.
 
     Args:
+        request: what the person allows of it.
         root: where /proc and /sys are found.
     """
-    free = [psutil.virtual_memory().available]
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        here = root / "sys/fs/cgroup" / path.lstrip("/")
-        if controllers == "":
-            free += _room(here, root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            top = root / "sys/fs/cgroup/memory"
-            here = top / path.lstrip("/")
-            free += _room(here, top, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    return max(0, min(free))
+    tightest = tightest_limit(request.memory, root=root)
+    cores = usable_cores(root)
+    return Budget(
+        memory=max(0, tightest.room),
+        reserve=tightest.reserve,
+        cores=cores,
+        slots=min(request.jobs or slots_for(cores), slots_for(cores)),
+        limited_by=f"{tightest.available / GIB:.1f} GiB free within {tightest.name}",
+    )
 
 
-def _room(group: Path, top: Path, limit_name: str, usage_name: str, cache_name: str) -> list[int]:
-    """Give what is left in a cgroup and in each of its ancestors, for those that have a limit.
+def slots_for(cores: int) -> int:
+    """Give the number of compilers that keep `cores` busy: one or two more, as ninja has it; some wait for disk."""
+    return cores + (1 if cores <= 2 else 2)  # noqa: PLR2004
 
-    Cached files count as used, and are given up as soon as memory runs short: gigabytes of them after a download.
+
+def tightest_limit(allowed: int | None, *, held: int = 0, root: Path = Path("/")) -> MemoryLimit:
+    """Give the limit that leaves the least room.
+
+    Args:
+        allowed: bytes that a person allows, if they do; no reserve is taken from it.
+        held: bytes of it that the builds hold already.
+        root: where /proc and /sys are found.
     """
-    rooms = []
-    while True:
-        limit, usage = _number(group / limit_name), _number(group / usage_name)
-        if limit is not None and usage is not None and limit < _CGROUP_V1_NO_LIMIT:
-            rooms.append(min(limit, limit - usage + _statistic(group / "memory.stat", cache_name)))
-        if group == top or top not in group.parents:
-            return rooms
-        group = group.parent
+    limits = memory_limits(root)
+    if allowed is not None:
+        limits += (MemoryLimit(name="--memory", limit=allowed, available=allowed - held, reserve=0),)
+    return min(limits, key=lambda limit: limit.room)
 
 
-def _statistic(path: Path, name: str) -> int:
-    return next((int(line.split()[1]) for line in _lines(path) if line.startswith(f"{name} ")), 0)
+def require_room(budget: Budget, needed: int, *, force: bool) -> None:
+    """Let pass a budget in which the largest compiler finds room.
 
+    Args:
+        budget: what there is.
+        needed: bytes of the largest compiler process of the build.
+        force: let any budget pass.
 
-def _number(path: Path) -> int | None:
-    lines = _lines(path)
-    return int(lines[0]) if lines and lines[0].isdigit() else None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
+    Raises:
+        MemoryBudgetError: it does not fit.
+    """
+    if budget.memory < needed and not force:
+        raise MemoryBudgetError(
+            f"one compiler of this build needs {needed / GIB:.1f} GiB, and {budget.memory / GIB:.1f} GiB may be used",
+            why=f"{budget.limited_by}; {budget.reserve / GIB:.1f} GiB of it are kept in reserve, and swap does not count.",
+            remedy="Free some memory, raise the limit, or try all the same with --force. If the figure is too high for "
+            "this package, set `memory-per-job` in its recipe.",
+        )

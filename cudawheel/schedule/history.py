@@ -1,0 +1,149 @@
+"""What compilers cost in earlier builds: the memory and time of every translation unit, kept in one small database.
+
+SQLite, because several builds write it at once, one of them may be killed in the middle, and nothing may be lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cudawheel.schedule.demand import Cost, Kind
+from cudawheel.schedule.limits import GIB
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS compilation (
+    package TEXT NOT NULL, fingerprint TEXT NOT NULL, cuda TEXT NOT NULL, torch TEXT NOT NULL,
+    source TEXT NOT NULL, kind TEXT NOT NULL, passes INTEGER NOT NULL, threads INTEGER NOT NULL,
+    peak INTEGER NOT NULL, cpu_seconds REAL NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_unit ON compilation (package, source, kind);
+"""
+_BUSY_SECONDS = 10.0
+# Of one unit so many last compilations count: a cost that has gone down is believed after as many builds.
+_LAST = 5
+# A unit is given this much more than it ever took, since no two compilations are quite the same.
+_MARGIN = 1.1
+
+# Without a measurement: a link holds the objects, and no template is instantiated any more.
+_LINK_MEMORY = GIB // 2
+# nvcc 13.0 on code with torch headers: 59 s that are the same for any number of capabilities, and 31 s for each of
+# them (torchmcubes 0.1.0, two cores). Only the ratio matters, and it serves to split measured processor time too.
+_FIXED_SECONDS, _PASS_SECONDS = 59.0, 31.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostKey:
+    """What a build's costs are remembered under; the nearer an earlier build is, the more it is believed.
+
+    Attributes:
+        package: name of the distribution.
+        fingerprint: of the build; equal means the same inputs to the last byte.
+        cuda: release of the toolkit.
+        torch: release of torch.
+        memory: bytes that the recipe gives for one compiler, for what was never measured.
+    """
+
+    package: str
+    fingerprint: str
+    cuda: str
+    torch: str
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compilation:
+    """One compiler run that ended well.
+
+    Attributes:
+        peak: bytes that its largest process held.
+        cpu_seconds: processor time of all its processes.
+        seconds: wall time.
+    """
+
+    source: str
+    kind: Kind
+    passes: int
+    threads: int
+    peak: int
+    cpu_seconds: float
+    seconds: float
+
+
+class History:
+    """The costs of all builds of one cache. A history that cannot be read or written is an empty one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def cost_of(self, key: CostKey, source: str, kind: Kind) -> Cost:
+        """Give what a unit is expected to cost: as measured, or else as the recipe says."""
+        rows = self._rows(
+            "SELECT passes, peak, cpu_seconds FROM compilation WHERE package = ? AND source = ? AND kind = ? "
+            "ORDER BY fingerprint = ? DESC, cuda = ? DESC, torch = ? DESC, at DESC LIMIT ?",
+            (key.package, source, kind, key.fingerprint, key.cuda, key.torch, _LAST),
+        )
+        if not rows:
+            return unmeasured(key, kind)
+        passes, _, cpu_seconds = rows[0]
+        per_pass = cpu_seconds / (passes + _FIXED_SECONDS / _PASS_SECONDS) if kind == "device" else 0.0
+        return Cost(
+            memory=int(max(peak for _, peak, _ in rows) * _MARGIN),
+            fixed=cpu_seconds - per_pass * passes,
+            per_pass=per_pass,
+            measured=True,
+        )
+
+    def units_of(self, key: CostKey) -> tuple[tuple[str, Kind, Cost], ...]:
+        """Give every unit that the last build of a package compiled, with its cost; none if it was never built."""
+        rows = self._rows(
+            "SELECT DISTINCT source, kind FROM compilation WHERE package = ? AND fingerprint = (SELECT fingerprint "
+            "FROM compilation WHERE package = ? ORDER BY fingerprint = ? DESC, at DESC LIMIT 1) ORDER BY source",
+            (key.package, key.package, key.fingerprint),
+        )
+        return tuple((source, kind, self.cost_of(key, source, kind)) for source, kind in rows)
+
+    def add(self, key: CostKey, done: Sequence[Compilation]) -> None:
+        """Remember what was measured."""
+        rows = [
+            (key.package, key.fingerprint, key.cuda, key.torch, c.source, c.kind, c.passes, c.threads, c.peak,
+             c.cpu_seconds, c.seconds, time.time())
+            for c in done
+        ]  # fmt: skip
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._open() as database:
+                database.executescript(_SCHEMA)
+                with database:
+                    database.executemany(f"INSERT INTO compilation VALUES ({', '.join('?' * 12)})", rows)  # noqa: S608
+        except (OSError, sqlite3.Error):
+            # A build does not fail because what it cost could not be written down.
+            return
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        if not self._path.is_file():
+            return []
+        try:
+            with self._open() as database:
+                return database.execute(query, values).fetchall()
+        except sqlite3.Error:
+            return []
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as database:
+            yield database
+
+
+def unmeasured(key: CostKey, kind: Kind) -> Cost:
+    """Give what a unit is taken to cost as long as nobody has measured it."""
+    if kind == "link":
+        return Cost(memory=min(_LINK_MEMORY, key.memory), fixed=1.0, per_pass=0.0)
+    return Cost(memory=key.memory, fixed=_FIXED_SECONDS, per_pass=_PASS_SECONDS if kind == "device" else 0.0)

@@ -1,0 +1,260 @@
+"""The jobserver: every compiler of every build asks here before it starts, and says here what it took.
+
+One thread owns all decisions, listens to the launchers and looks at the machine. A lease hangs on its launcher's
+connection: when that ends, in whatever way, the lease is back and what the compiler left running is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from typing_extensions import Self
+
+from cudawheel.schedule.budget import Budget, BudgetRequest, measure_budget
+from cudawheel.schedule.confinement import Confinement, confine
+from cudawheel.schedule.demand import Kind
+from cudawheel.schedule.dispatcher import Build, Dispatcher
+from cudawheel.schedule.guard import Guard
+from cudawheel.schedule.history import History
+from cudawheel.schedule.limits import GIB, memory_limits
+from cudawheel.schedule.recovery import Report
+from cudawheel.schedule.timeline import Timeline
+
+# A Unix socket's name has 108 bytes (unix(7)).
+_LONGEST_SOCKET_NAME = 100
+_CREDENTIALS = struct.Struct("3i")
+# Looks at the machine, in seconds apart: often where memory is short, since a compiler grows by gigabytes a second.
+_OFTEN, _SELDOM = 0.1, 0.5
+_SHORT = 2 * GIB
+# Below this not even a build's own backend would start.
+_LEAST_LIMIT = GIB // 2
+# ninja starts its first compilers one by one. The first that could use many threads waits for the others, so that it is
+# known between how many the cores are to be shared.
+_GATHER_SECONDS = 0.01
+
+
+class _Launcher:
+    """The connection to one launcher."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.process = _CREDENTIALS.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )[0]
+        self.compiler = 0
+        self._rest = b""
+
+    def hear(self) -> Iterator[list[str]]:
+        """Give the lines that have come in, each as its words; raises ConnectionError at the end."""
+        piece = self.connection.recv(1 << 16)
+        if not piece:
+            raise ConnectionResetError
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "surrogateescape").split("\t")
+
+    def say(self, *words: object) -> None:
+        """Send a line; one that nobody hears any more is lost, and its connection ends by itself."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall("\t".join(map(str, words)).encode() + b"\n")
+
+    def end_compiler(self) -> None:
+        """End the compiler that this launcher started, if it still runs."""
+        if self.compiler:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.compiler, signal.SIGKILL)
+
+
+class Jobserver:
+    """Serves compilers as long as it is entered.
+
+    Args:
+        request: what the person allows.
+        history: what compilations cost before.
+        confined: whether the builds get a cgroup; whoever starts them has to put them there.
+        root: where /proc and /sys are found.
+
+    Attributes:
+        budget: what there was at the start.
+        history: what compilations cost before.
+        confinement: how the builds are held.
+        socket: where launchers connect.
+        on_look: told after every look: bytes used, bytes of the budget, threads running, compilers waiting.
+    """
+
+    def __init__(
+        self, request: BudgetRequest, history: History, *, confined: bool = True, root: Path = Path("/")
+    ) -> None:
+        self.budget: Budget = measure_budget(request, root)
+        self.history = history
+        self._request = request
+        self.confinement = Confinement()
+        self.socket = Path()
+        self.on_look: Callable[[int, int, int, int], None] = lambda _used, _budget, _running, _waiting: None
+        self._confined = confined
+        self._root = root
+        self._dispatcher = Dispatcher(self.budget, history, force=request.force)
+        self._selector = selectors.DefaultSelector()
+        self._closing = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._start = time.monotonic()
+        self._kills = 0
+        self._grant_at: float | None = None
+
+    @property
+    def timeline(self) -> Timeline:
+        """What happened so far."""
+        return self._dispatcher.timeline
+
+    def __enter__(self) -> Self:
+        folder = _short_folder()
+        self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.socket = folder / "jobserver"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self.socket))
+        listener.listen(1024)
+        listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        self._closing.callback(listener.close)
+        self._selector.register(listener, selectors.EVENT_READ)
+        if self._confined:
+            self.confinement = self._closing.enter_context(confine(self._hard_limit(), self._root))
+        self._guard = Guard(self._request.memory, self.confinement, self._root)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="jobserver", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        for launcher in self._launchers():
+            launcher.end_compiler()
+            launcher.connection.close()
+        self._closing.close()
+
+    @contextlib.contextmanager
+    def serve(self, build: Build) -> Iterator[None]:
+        """Serve the compilers of a build within the block."""
+        with self._lock:
+            self._dispatcher.enter(build)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._dispatcher.leave(build)
+
+    def now(self) -> float:
+        """Give the seconds since this jobserver was made: the timeline's clock."""
+        return time.monotonic() - self._start
+
+    def _hard_limit(self) -> int:
+        """Give the bytes beyond which the kernel is to end a compiler rather than let the machine run short.
+
+        Limits of cgroups need no help: the kernel keeps them by itself, and takes the compilers first.
+        """
+        room = memory_limits(self._root)[0].room
+        if self._request.memory is not None and not self._request.force:
+            room = min(room, self._request.memory)
+        return max(room, _LEAST_LIMIT)
+
+    def _run(self, listener: socket.socket) -> None:
+        next_look = self.now()
+        while not self._ended.is_set():
+            due = min(next_look, self._grant_at if self._grant_at is not None else next_look)
+            for key, _ in self._selector.select(max(0.0, due - self.now())):
+                if key.fileobj is listener:
+                    self._welcome(listener)
+                else:
+                    self._attend(cast("_Launcher", key.data))
+            with self._lock:
+                if self.now() >= next_look:
+                    next_look = self.now() + self._look()
+                if self._grant_at is not None and self.now() >= self._grant_at:
+                    self._grant()
+
+    def _welcome(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            launcher = _Launcher(listener.accept()[0])
+            self._selector.register(launcher.connection, selectors.EVENT_READ, launcher)
+
+    def _attend(self, launcher: _Launcher) -> None:
+        try:
+            for words in launcher.hear():
+                with self._lock:
+                    self._obey(launcher, words)
+        except (OSError, ValueError, KeyError):
+            # Gone, or not a launcher of ours: whatever it held is back.
+            self._selector.unregister(launcher.connection)
+            launcher.connection.close()
+            launcher.end_compiler()
+            with self._lock:
+                self._dispatcher.gone(launcher)
+                self._grant_at = self.now()
+
+    def _obey(self, launcher: _Launcher, words: list[str]) -> None:
+        now = self.now()
+        if words[0] == "ask":
+            build, folder, kind, passes, source = words[1:]
+            path = Path(os.path.normpath(Path(folder, source)))
+            self._dispatcher.ask(
+                launcher, build=build, kind=cast("Kind", kind), passes=int(passes), source=path, now=now
+            )
+            self._grant_at = now + (_GATHER_SECONDS if int(passes) > 1 else 0.0)
+        elif words[0] == "run":
+            launcher.compiler = int(words[1])
+        elif words[0] == "end":
+            launcher.compiler = 0
+            kills = self.confinement.kills()
+            if not self._dispatcher.ended(launcher, Report.parse(words[1:]), kills - self._kills, now):
+                launcher.say("done")
+            self._kills = kills
+            self._grant_at = now
+        else:
+            raise ValueError(words[0])
+
+    def _grant(self) -> None:
+        self._grant_at = None
+        for launcher, threads in self._dispatcher.grants(self.now()):
+            cast("_Launcher", launcher).say("go", threads)
+
+    def _look(self) -> float:
+        """Look at the machine, act on it, and give the seconds until the next look."""
+        launchers = self._launchers()
+        look = self._guard.look([launcher.process for launcher in launchers])
+        stop = self._dispatcher.looked(look, lambda client: cast("_Launcher", client).process, self.now())
+        if stop is not None:
+            cast("_Launcher", stop).say("stop")
+        pool = self._dispatcher.pool
+        if pool.waiting:
+            self._grant_at = self.now()
+        running = sum(lease.threads for lease in pool.held)
+        self.on_look(look.used, look.used + max(0, look.limit.room), running, len(pool.waiting))
+        return _OFTEN if launchers and look.limit.room < _SHORT else _SELDOM
+
+    def _launchers(self) -> list[_Launcher]:
+        return [key.data for key in self._selector.get_map().values() if isinstance(key.data, _Launcher)]
+
+
+def _short_folder() -> Path:
+    """Make a private folder whose name leaves room for a socket's."""
+    for place in (None, "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
+        folder = Path(tempfile.mkdtemp(prefix="cudawheel-", dir=place))
+        if len(str(folder)) < _LONGEST_SOCKET_NAME - len("/jobserver"):
+            return folder
+        folder.rmdir()
+    raise OSError("there is no folder with a name short enough for a socket")

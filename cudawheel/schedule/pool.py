@@ -1,0 +1,107 @@
+"""The one pool of memory and slots that every compiler of every build draws from.
+
+Plain bookkeeping: no clock, no thread, no process of its own, so that it can be held to its word by a test. What the
+machine has left comes in as `room`, from whoever looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cudawheel.schedule.allocation import choose_threads, longest_first
+from cudawheel.schedule.demand import Demand, Lease
+
+# How long smaller demands may be let past one that finds no room, in seconds; then what comes free is kept for it.
+_PATIENCE = 30.0
+
+
+class Pool:
+    """Who holds what, and who waits.
+
+    Args:
+        slots: compilers, or threads of one, at once.
+        room: bytes that may be taken beyond what is in use now.
+
+    Attributes:
+        room: to be set whenever the machine was looked at, together with `resident` of the leases.
+        withheld: why nothing new may start now; empty when it may.
+    """
+
+    def __init__(self, *, slots: int, room: int) -> None:
+        self.slots = slots
+        self.room = room
+        self.withheld = ""
+        self._waiting: dict[Demand, float] = {}
+        self._held: list[Lease] = []
+
+    @property
+    def held(self) -> tuple[Lease, ...]:
+        """The leases that are out, oldest first."""
+        return tuple(self._held)
+
+    @property
+    def waiting(self) -> tuple[Demand, ...]:
+        """The demands that have not been met, in the order in which they came."""
+        return tuple(self._waiting)
+
+    @property
+    def unclaimed(self) -> int:
+        """Bytes that no lease holds or may still grow into."""
+        return self.room - sum(lease.growth for lease in self._held)
+
+    @property
+    def free_slots(self) -> int:
+        """Slots that nobody holds."""
+        return self.slots - sum(lease.threads for lease in self._held)
+
+    def ask(self, demand: Demand, now: float) -> None:
+        """Put a demand into the queue."""
+        self._waiting[demand] = now
+
+    def withdraw(self, demand: Demand) -> None:
+        """Take a demand back, if it still waits."""
+        self._waiting.pop(demand, None)
+
+    def give_back(self, lease: Lease) -> None:
+        """Take back what a lease held; giving back twice is giving back once."""
+        if lease in self._held:
+            self._held.remove(lease)
+
+    def stuck(self) -> Demand | None:
+        """Give the demand that waits although nothing runs, because it finds no room even so."""
+        return None if self._held else next(iter(longest_first(self.waiting)), None)
+
+    def grant(self, now: float) -> Iterator[Lease]:
+        """Hand out whatever can start now, the longest first."""
+        if self.withheld and self._held:
+            return
+        order = longest_first(self.waiting)
+        # The expected end of what runs is counted from its start; what is overdue may end at any moment.
+        running = [(held, max(0.0, held.started + held.demand.seconds(held.threads) - now)) for held in self._held]
+        memory = self.unclaimed + sum(held.reserved for held in self._held)
+        threads = choose_threads(order, running, slots=self.slots, memory=memory)
+        for demand in order:
+            lease = self._try(demand, threads[demand], now)
+            if lease is not None:
+                yield lease
+            elif now - self._waiting[demand] > _PATIENCE:
+                return
+
+    def grant_regardless(self, demand: Demand, now: float) -> Lease:
+        """Let a demand start on one thread, whatever room there is."""
+        return self._start(demand, 1, now)
+
+    def _try(self, demand: Demand, threads: int, now: float) -> Lease | None:
+        if demand.alone and self._held:
+            return None
+        if any(held.demand.alone for held in self._held):
+            return None
+        affordable = self.unclaimed // max(1, demand.cost.memory)
+        possible = min(threads, self.free_slots, affordable)
+        return self._start(demand, possible, now) if possible >= 1 else None
+
+    def _start(self, demand: Demand, threads: int, now: float) -> Lease:
+        del self._waiting[demand]
+        lease = Lease(demand=demand, threads=threads, started=now)
+        self._held.append(lease)
+        return lease
