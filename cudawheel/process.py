@@ -23,6 +23,8 @@ TIMED_OUT = 124
 _TAIL_LINES = 60
 _GRACE_SECONDS = 3.0
 
+_streamed: set[subprocess.Popen[str]] = set()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
@@ -116,7 +118,7 @@ def stream(
         except OSError as missing:
             sink.write(f"{missing}\n")
             return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
-        with child:
+        with child, _listed(child):
             try:
                 assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
                 for line in child.stdout:
@@ -131,6 +133,15 @@ def stream(
 
 
 @contextlib.contextmanager
+def _listed(child: subprocess.Popen[str]) -> Iterator[None]:
+    _streamed.add(child)
+    try:
+        yield
+    finally:
+        _streamed.discard(child)
+
+
+@contextlib.contextmanager
 def _lifeline() -> Iterator[int]:
     """Give a descriptor that reads as ended once the block is left, or this process is gone."""
     read, write = os.pipe()
@@ -139,6 +150,12 @@ def _lifeline() -> Iterator[int]:
     finally:
         os.close(write)
         os.close(read)
+
+
+def end_all() -> None:
+    """End every program that is being streamed, whichever thread waits for it."""
+    for child in list(_streamed):
+        end_group(child)
 
 
 def _start(

@@ -82,6 +82,12 @@ def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> Bu
 
 
 def environment_spec(order: BuildOrder, project: Path, place: Workplace) -> EnvironmentSpec:
+    """Say what the build environment of a project is to hold.
+
+    Raises:
+        PythonNotFoundError: there is no interpreter of the variant's version.
+        BuildError: the project cannot be read.
+    """
     interpreter = find_python(order.variant.python, environ=place.environ, running=Path(sys.executable))
     return EnvironmentSpec(
         interpreter=interpreter.path,

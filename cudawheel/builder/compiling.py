@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cudawheel.builder.compiler_cache import provide_compiler_cache
 from cudawheel.builder.costs import cost_key
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.frontend import Backend
@@ -55,6 +56,8 @@ class Compiling:
             key=cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint),
             folder=project,
             note=progress.note,
+            # A unit that comes out of a cache costs nothing, which is not what the next one costs.
+            remember=not order.compiler_cache,
         )
 
     def backend(self, environment: Environment) -> Backend:
@@ -123,6 +126,18 @@ class Compiling:
             compiler=replace(tools.compiler, cxx=stand_ins.cxx, cc=stand_ins.cc),
         )
 
+    def _compiler_cache(self, environment: Environment) -> dict[str, str]:
+        if not self._order.compiler_cache:
+            return {}
+        found = provide_compiler_cache(
+            interpreter=environment.python,
+            cache=self._place.cache,
+            socket=self._place.jobserver.socket.with_name(f"sccache-{self._order.fingerprint[:8]}"),
+            log=self._place.log,
+            progress=self._progress,
+        )
+        return {**found.variables, launcher.COMPILER_CACHE: str(found.program)}
+
     def _environ(self, environment: Environment) -> dict[str, str]:
         home, place = self._tools.toolchain.home, self._place
         path = search_path(
@@ -139,6 +154,7 @@ class Compiling:
             "CUDAWHEEL_CUDA_HOME": str(home),
             launcher.BUILD: self._build.name,
             "TMPDIR": str(temporary),
+            **self._compiler_cache(environment),
         }
         return build_environment(
             place.environ, toolchain=self._tools.toolchain, compiler=self._tools.compiler, path=path, extra=extra

@@ -8,6 +8,9 @@ from cudawheel.recipe.settings import BuildSettings
 from cudawheel.schedule.history import CostKey
 from cudawheel.schedule.limits import GIB
 
+# Name of the history of costs below the cache.
+COSTS = "costs.sqlite"
+
 
 def cost_key(recipe: Recipe, settings: BuildSettings, variant: Variant, fingerprint: str) -> CostKey:
     """Give the key of a build.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pyproject_hooks import BackendUnavailable
 
 from cudawheel.builder.diagnosis import diagnose
 from cudawheel.builder.environment import Environment
+from cudawheel.builder.warnings_apart import warnings_of_this_thread
 from cudawheel.errors import BuildError, DiskFullError
 from cudawheel.model.progress import Progress
 from cudawheel.process import Finished, stream
@@ -112,13 +112,12 @@ class Backend:
     @contextmanager
     def _warnings_logged(self) -> Iterator[None]:
         """Write into the log what build reads out of a backend's run as warnings, such as torch's about NumPy."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings_of_this_thread() as caught:
             try:
                 yield
             finally:
                 with self._log.open("a", encoding="utf-8") as log:
-                    log.writelines(f"{warning.category.__name__}: {warning.message}\n" for warning in caught)
+                    log.writelines(f"{warning}\n" for warning in caught)
 
     def _hear(self, line: str) -> None:
         if match := _NINJA_EDGE.match(line):

@@ -26,6 +26,7 @@ class BuildOrder:
         verdicts: what the plan said of every capability that was asked for.
         toolchain: where nvcc comes from.
         redist: where NVIDIA's archives lie, for toolchain `redist`.
+        compiler_cache: whether compilers run behind sccache.
     """
 
     loaded: LoadedRecipe
@@ -36,6 +37,7 @@ class BuildOrder:
     verdicts: tuple[Verdict, ...] = ()
     toolchain: ToolchainKind
     redist: RedistSettings = field(default_factory=RedistSettings)
+    compiler_cache: bool = False
 
     @property
     def fallback(self) -> str:

@@ -11,13 +11,15 @@ from cudawheel.cli.console import BuildProgress
 from cudawheel.cli.options import (
     budget_options,
     cache_folder,
+    cache_option,
     read_budget,
     read_selection,
     recipe_argument,
     selection_options,
     this_machine,
 )
-from cudawheel.cli.outcome import show_outcome
+from cudawheel.cli.outcome import show_attempts, show_outcome
+from cudawheel.errors import CudawheelError
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
 from cudawheel.recipe.loading import load_recipe
@@ -30,15 +32,20 @@ from cudawheel.recipe.loading import load_recipe
 @click.option(
     "--wheelhouse", type=click.Path(path_type=Path), default="wheelhouse", show_default=True, help="Output folder."
 )
-@click.option(
-    "--cache", type=click.Path(path_type=Path), envvar="CUDAWHEEL_CACHE", help="Folder for all that outlives a build."
-)
+@cache_option
 @click.option("--redist-url", default="", metavar="URL", help="A mirror of NVIDIA's archives, for --toolchain redist.")
 @click.option(
     "--no-cache", is_flag=True, envvar="CUDAWHEEL_NO_CACHE", help="Build even if the same wheel was built before."
 )
+@click.option("--all", "build_all", is_flag=True, help="Build every variant of the matrix, several side by side.")
+@click.option(
+    "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
+@click.pass_context
 def command(  # noqa: PLR0913, PLR0917 - click passes options by name
+    context: click.Context,
+    /,
     recipe: Path,
     source: str | None,
     toolchain: str,
@@ -46,6 +53,8 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     wheelhouse: Path,
     cache: Path | None,
     no_cache: bool,  # noqa: FBT001 - click passes flags by name
+    build_all: bool,  # noqa: FBT001
+    compiler_cache: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     memory_text: str | None,
     jobs: int | None,
@@ -54,26 +63,38 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
 ) -> None:
     """Build the wheel of RECIPE, prove it and put it into the wheelhouse.
 
-    One variant is built: for this Python and the recipe's first torch, unless options choose another.
+    One variant is built: for this Python and the recipe's first torch, unless options choose another, or --all is
+    given. A plot of memory and compilers against time lies beside the wheel.
     """
     selection = read_selection(toolchain=toolchain, **words)
     allowed = read_budget(memory_text=memory_text, jobs=jobs, force=force)
-    request = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
+    asked = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
+    request = BuildRequest(
+        recipe=recipe,
+        selection=selection,
+        machine=this_machine(asked),
+        toolchain=toolchain,  # type: ignore[arg-type] # click.Choice lets nothing else through
+        redist_url=redist_url,
+        source=source,
+        wheelhouse=wheelhouse.absolute(),
+        cache=cache_folder(cache).absolute(),
+        reuse=not no_cache,
+        allowed=allowed,
+        compiler_cache=compiler_cache,
+        environ=dict(os.environ),
+    )
     with BuildProgress() as progress:
-        outcome = make_wheel(
-            BuildRequest(
-                recipe=recipe,
-                selection=selection,
-                machine=this_machine(request),
-                toolchain=toolchain,  # type: ignore[arg-type] # click.Choice lets nothing else through
-                redist_url=redist_url,
-                source=source,
-                wheelhouse=wheelhouse.absolute(),
-                cache=cache_folder(cache).absolute(),
-                reuse=not no_cache,
-                allowed=allowed,
-                environ=dict(os.environ),
-            ),
-            progress,
-        )
-    show_outcome(outcome, as_json=as_json)
+        if build_all:
+            # The short way of a single build does not wait for the imports of this one.
+            from cudawheel.factory.fleet import make_all  # noqa: PLC0415
+
+            attempts = make_all(request, progress, progress.of_variant)
+        else:
+            outcome = make_wheel(request, progress)
+    if not build_all:
+        show_outcome(outcome, as_json=as_json)
+        return
+    show_attempts(attempts, as_json=as_json)
+    failed = [attempt.result for attempt in attempts if isinstance(attempt.result, CudawheelError)]
+    if failed:
+        context.exit(failed[0].exit_code)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 
 from rich.console import Console
@@ -34,17 +36,18 @@ def show_error(error: CudawheelError) -> None:
 
 
 class BuildProgress:
-    """Shows a build as it runs: one live line on a terminal, one line a phase elsewhere."""
+    """Shows builds as they run: live lines on a terminal, one line a phase elsewhere.
+
+    It listens to one build by itself; `of_variant` gives listeners for several, a line each.
+    """
 
     def __init__(self, console: Console = err) -> None:
         self._console = console
         self._start = self._said = time.monotonic()
-        self._phase = "starting"
-        self._detail = ""
-        self._steps = ""
-        self._memory = ""
+        self._lines: dict[str, _Line] = {"": _Line(phase="starting")}
+        self._machine = ""
         self._live = Live(
-            console=console, get_renderable=self._line, transient=True, refresh_per_second=4, auto_refresh=True
+            console=console, get_renderable=self._render, transient=True, refresh_per_second=4, auto_refresh=True
         )
 
     def __enter__(self) -> Self:
@@ -57,40 +60,89 @@ class BuildProgress:
     ) -> None:
         self._live.stop()
 
-    def phase(self, name: str, detail: str = "") -> None:
-        """Begin a phase."""
-        self._phase, self._detail, self._steps, self._memory = name, detail, "", ""
-        if not self._console.is_terminal:
-            self.note(f"{name} {detail}")
+    def of_variant(self, identifier: str) -> VariantProgress:
+        """Give the listener of one of several builds."""
+        self._lines.pop("", None)
+        return VariantProgress(self, identifier)
 
-    def steps(self, done: int, total: int) -> None:
+    def phase(self, name: str, detail: str = "", *, of: str = "") -> None:
+        """Begin a phase."""
+        self._lines[of] = _Line(phase=name, detail=detail)
+        if not self._console.is_terminal:
+            self.note(f"{name} {detail}", of=of)
+
+    def steps(self, done: int, total: int, *, of: str = "") -> None:
         """Show how much is done."""
         bytes_ = total == 0 or total > _MOST_EDGES
-        self._steps = f"{done / 1e6:.0f} MB" if bytes_ else f"[{done}/{total}]"
+        line = self._lines[of]
+        line.steps = f"{done / 1e6:.0f} MB" if bytes_ else f"[{done}/{total}]"
         if not self._console.is_terminal and not bytes_:
-            self.note(f"{self._phase} {self._steps} {self._memory}")
+            self.note(f"{line.phase} {line.steps}  {self._machine}", of=of)
 
     def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
         """Show what the builds hold, and how many compilers run and wait."""
-        self._memory = f"{used / GIB:.1f} of {budget / GIB:.1f} GiB, {running} compiling"
-        self._memory += f", {waiting} waiting" if waiting else ""
+        self._machine = f"{used / GIB:.1f} of {budget / GIB:.1f} GiB, {running} compiling"
+        self._machine += f", {waiting} waiting" if waiting else ""
         # Where nothing moves on a screen, a line now and then says that it still goes on.
         if not self._console.is_terminal and time.monotonic() - self._said > _HEARTBEAT_SECONDS:
-            self.note(f"{self._phase} {self._steps} {self._memory}")
+            self.note("; ".join(str(line) for line in self._lines.values()) + f"  {self._machine}")
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, of: str = "") -> None:
         """Print a line that stays."""
         self._said = time.monotonic()
-        self._console.print(f"[{self._elapsed()}] {text.rstrip()}", markup=False)
+        label = f"{of}: " if of else ""
+        self._console.print(f"[{self._elapsed()}] {label}{text.rstrip()}", markup=False)
 
     def _elapsed(self) -> str:
         seconds = int(time.monotonic() - self._start)
         return f"{seconds // 60}:{seconds % 60:02d}"
 
-    def _line(self) -> Table:
-        line = Table.grid(padding=(0, 1))
-        parts = (self._phase, self._detail, self._steps, self._elapsed(), self._memory)
-        line.add_row(
-            Spinner("dots"), Text("  ".join(part for part in parts if part), overflow="ellipsis", no_wrap=True)
-        )
-        return line
+    def _render(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        lines = list(self._lines.items())
+        for number, (label, line) in enumerate(lines):
+            # Of several lines the last one has what they share.
+            shared = (self._elapsed(), self._machine) if number == len(lines) - 1 else ()
+            text = "  ".join(part for part in (label, str(line), *shared) if part)
+            grid.add_row(self._spinner, Text(text, overflow="ellipsis", no_wrap=True))
+        return grid
+
+    @cached_property
+    def _spinner(self) -> Spinner:
+        return Spinner("dots")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Line:
+    """What one build is doing."""
+
+    phase: str
+    detail: str = ""
+    steps: str = ""
+
+    def __str__(self) -> str:
+        return "  ".join(part for part in (self.phase, self.detail, self.steps) if part)
+
+
+class VariantProgress:
+    """The listener of one of several builds: says everything with the name of its variant."""
+
+    def __init__(self, display: BuildProgress, identifier: str) -> None:
+        self._display = display
+        self._identifier = identifier
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Begin a phase."""
+        self._display.phase(name, detail, of=self._identifier)
+
+    def steps(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        self._display.steps(done, total, of=self._identifier)
+
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        """Show what all builds hold."""
+        self._display.compilers(used, budget, running, waiting)
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        self._display.note(text, of=self._identifier)

@@ -66,6 +66,11 @@ def budget_options(command: _Command) -> _Command:
     return command
 
 
+cache_option = click.option(
+    "--cache", type=click.Path(path_type=Path), envvar="CUDAWHEEL_CACHE", help="Folder for all that outlives a build."
+)
+
+
 def read_budget(*, memory_text: str | None, jobs: int | None, force: bool) -> BudgetRequest:
     """Turn the words of the command line into what may be used.
 

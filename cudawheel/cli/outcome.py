@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.markup import escape
+from rich.table import Table
 
-from cudawheel.cli.console import out
+from cudawheel.cli.console import err, out, show_error
 from cudawheel.data import known_for
+from cudawheel.errors import CudawheelError
+from cudawheel.factory.attempt import Attempt
 from cudawheel.factory.factory import Outcome
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.schedule.limits import GIB
@@ -28,6 +32,39 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     # Lines, not a table: a table would break the command of the last one where it cannot be copied any more.
     for label, text in _rows(outcome, record):
         out.print(f"  [dim]{label:<12}[/]  {text}")
+
+
+def show_attempts(attempts: Sequence[Attempt], *, as_json: bool) -> None:
+    """Print what became of every variant as a table for people, or as a list of build records and errors in JSON."""
+    if as_json:
+        click.echo(json.dumps([_attempt_as_json(attempt) for attempt in attempts], indent=2))
+        return
+    table = Table(show_edge=False)
+    for heading in ("variant", "time", "memory"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("result", overflow="fold")
+    for attempt in attempts:
+        result = attempt.result
+        if isinstance(result, CudawheelError):
+            table.add_row(f"[red]✗[/] {attempt.identifier}", "", "", escape(f"{result.what} ({result.title})"))
+            continue
+        build = result.record["build"]
+        time = "built before" if result.cached else f"{build['seconds']:.0f} s"
+        memory = f"{build['peak_memory'] / GIB:.1f} GiB"
+        table.add_row(f"[green]✓[/] {attempt.identifier}", time, memory, escape(_short(result.wheel)))
+    out.print(table)
+    for attempt in attempts:
+        if isinstance(attempt.result, CudawheelError):
+            err.print(f"\n[bold]{attempt.identifier}[/]")
+            show_error(attempt.result)
+
+
+def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
+    result, named = attempt.result, {"identifier": attempt.identifier}
+    if isinstance(result, CudawheelError):
+        error = {"exit_code": result.exit_code, "what": result.what, "why": result.why, "remedy": result.remedy}
+        return {**named, "error": error}
+    return {**named, **result.record, "cached": result.cached, "path": str(result.wheel)}
 
 
 def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,26 +9,48 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from cudawheel.builder.costs import COSTS, cost_key
 from cudawheel.builder.identity import candidates
 from cudawheel.cli.console import out
-from cudawheel.cli.options import read_selection, recipe_argument, selection_options, this_machine
+from cudawheel.cli.options import (
+    budget_options,
+    cache_folder,
+    cache_option,
+    read_budget,
+    read_selection,
+    recipe_argument,
+    selection_options,
+    this_machine,
+)
 from cudawheel.errors import PlanError
+from cudawheel.model.variant import Variant
 from cudawheel.plan.plan import Plan, make_plan
 from cudawheel.recipe.loading import load_recipe
+from cudawheel.recipe.recipe import Recipe
+from cudawheel.recipe.settings import BuildSettings
+from cudawheel.schedule.budget import Budget, measure_budget
+from cudawheel.schedule.forecast import Forecast, forecast
+from cudawheel.schedule.history import History
 
 
 @click.command("plan")
 @recipe_argument
 @selection_options
+@budget_options
+@cache_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @click.pass_context
-def command(
+def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     context: click.Context,
     /,
     recipe: Path,
     source: str | None,
     toolchain: str,
     as_json: bool,  # noqa: FBT001 - click passes flags by name
+    memory_text: str | None,
+    jobs: int | None,
+    force: bool,  # noqa: FBT001
+    cache: Path | None,
     **words: str | None,
 ) -> None:
     """Show every variant and capability of RECIPE, accepted or rejected and why. Needs no toolkit and no GPU.
@@ -40,12 +62,25 @@ def command(
     first = candidates(loaded, source)[0]
     machine = this_machine(selection.capabilities or loaded.recipe.capabilities.request)
     plan = make_plan(loaded.recipe, loaded.recipe.settings_for(first), selection, machine)
+    budget = measure_budget(read_budget(memory_text=memory_text, jobs=jobs, force=force))
+    history = History(cache_folder(cache) / COSTS)
+    variant = plan.choose(machine).variant if plan.variants else None
+    settings = loaded.recipe.settings_for(first)
+    expected = None if variant is None else _forecast(loaded.recipe, settings, variant, budget, history)
     if as_json:
-        click.echo(json.dumps({**plan.to_json(), "source": first.label}, indent=2))
+        machine_facts = {"budget": budget.to_json(), "forecast": None if expected is None else expected.to_json()}
+        click.echo(json.dumps({**plan.to_json(), "source": first.label, **machine_facts}, indent=2))
     else:
         _show(plan)
+        if expected is not None:
+            out.print(f"\n[bold]here[/]  {expected.decision}; {budget}")
     if not plan.variants:
         context.exit(PlanError.exit_code)
+
+
+def _forecast(recipe: Recipe, settings: BuildSettings, variant: Variant, budget: Budget, history: History) -> Forecast:
+    """Say what building a variant would do here."""
+    return forecast(cost_key(recipe, settings, variant, ""), variant.capabilities.device_passes, budget, history)
 
 
 def _show(plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cudawheel.builder.identity import candidates
 from cudawheel.builder.own_wheel import own_wheel
@@ -15,7 +15,12 @@ from cudawheel.files import disk_errors, write_atomically
 from cudawheel.model.progress import Progress
 from cudawheel.plan.plan import Cell
 from cudawheel.recipe.loading import load_recipe
+from cudawheel.schedule.plot import plot
+from cudawheel.schedule.timeline import Timeline
 from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, require_writable
+
+if TYPE_CHECKING:
+    from cudawheel.schedule.jobserver import Jobserver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +40,13 @@ class Outcome:
     cell: Cell
 
 
-def make_wheel(request: BuildRequest, progress: Progress) -> Outcome:
+def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver | None = None) -> Outcome:
     """Give the wheel that a request asks for: out of the store if it is there, else built, proven and stored.
+
+    Args:
+        request: what a person asks for.
+        progress: told what goes on.
+        jobserver: whom the compilers ask before they start; without one the build gets one to itself.
 
     Raises:
         CudawheelError: see `errors`; nothing half-written is left in the wheelhouse or the store.
@@ -52,7 +62,7 @@ def make_wheel(request: BuildRequest, progress: Progress) -> Outcome:
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
     from cudawheel.factory.making import make  # noqa: PLC0415
 
-    job, stored, cached = make(jobs, store, progress)
+    job, stored, cached = make(jobs, store, progress, jobserver)
     return _deliver(job, stored, progress, cached=cached)
 
 
@@ -88,5 +98,10 @@ def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool)
     own = own_wheel(request.cache / "own")
     with disk_errors(request.wheelhouse):
         write_atomically(request.wheelhouse / own.name, own.read_bytes())
-    wheel = publish(stored, request.wheelhouse)
+    wheel = publish(stored, request.wheelhouse, {".svg": _picture(stored).encode()})
     return Outcome(wheel=wheel, record=stored.record, cached=cached, cell=job.cell)
+
+
+def _picture(stored: StoredWheel) -> str:
+    """Draw memory and compilers of a build against time."""
+    return plot(Timeline.from_json(stored.record["build"]["timeline"]), title=stored.wheel.name)

@@ -12,7 +12,7 @@ from cudawheel.builder.tree import tree_hash
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.variant import Variant
 from cudawheel.plan.fingerprint import fingerprint
-from cudawheel.plan.plan import Cell, make_plan
+from cudawheel.plan.plan import Cell, Plan, make_plan
 from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.settings import BuildSettings
 from cudawheel.recipe.sources import Source
@@ -34,10 +34,14 @@ class Job:
         return self.loaded.recipe.settings_for(self.source)
 
     @cached_property
+    def plan(self) -> Plan:
+        """The matrix as the request narrows it."""
+        return make_plan(self.loaded.recipe, self.settings, self.request.selection, self.request.machine)
+
+    @cached_property
     def cell(self) -> Cell:
         """The chosen cell of the plan; raises PlanError or CapabilityError if there is none."""
-        plan = make_plan(self.loaded.recipe, self.settings, self.request.selection, self.request.machine)
-        return plan.choose(self.request.machine)
+        return self.plan.choose(self.request.machine)
 
     @cached_property
     def variant(self) -> Variant:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 
 from cudawheel.builder.archives import package_index
 from cudawheel.builder.build import build_variant
-from cudawheel.builder.costs import cost_key
+from cudawheel.builder.costs import COSTS, cost_key
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import FetchedSource, fetch
 from cudawheel.factory.job import Job
@@ -59,7 +59,7 @@ def make(
 @contextmanager
 def open_jobserver(request: BuildRequest, progress: Progress) -> Iterator[Jobserver]:
     """Serve the compilers of builds within the block, out of what the machine has and the person allows."""
-    with Jobserver(request.allowed, History(request.cache / "costs.sqlite")) as jobserver:
+    with Jobserver(request.allowed, History(request.cache / COSTS)) as jobserver:
         jobserver.on_look = progress.compilers
         yield jobserver
 
@@ -83,6 +83,7 @@ def _build_and_prove(
         verdicts=job.cell.verdicts,
         toolchain=job.request.toolchain,
         redist=RedistSettings(base_url=job.request.redist_url),
+        compiler_cache=job.request.compiler_cache,
     )
     key = cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint)
     expected = forecast(key, order.variant.capabilities.device_passes, jobserver.budget, jobserver.history)

@@ -26,6 +26,7 @@ class BuildRequest:
         cache: where everything that outlives a build is kept.
         reuse: whether a wheel that was built before will do.
         allowed: what of the machine may be used.
+        compiler_cache: whether compilers run behind sccache.
         environ: the person's environment.
     """
 
@@ -39,4 +40,5 @@ class BuildRequest:
     cache: Path
     reuse: bool
     allowed: BudgetRequest = field(default_factory=BudgetRequest)
+    compiler_cache: bool = False
     environ: Mapping[str, str]

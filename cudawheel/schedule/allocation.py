@@ -32,19 +32,21 @@ def choose_threads(
         slots: threads that may run at once, the running ones included.
         memory: bytes for all, the running ones included.
     """
-    threads = dict.fromkeys(waiting, 1)
+    threads = best = dict.fromkeys(waiting, 1)
     considered = waiting[:_MOST_CONSIDERED]
     end, last = _simulate(considered, threads, running, slots=slots, memory=memory)
     while last is not None:
         wider = _wider(last, threads[last], slots=slots, memory=memory)
         if wider is None:
             break
-        tried = {**threads, last: wider}
-        new_end, new_last = _simulate(considered, tried, running, slots=slots, memory=memory)
-        if new_end >= end:
+        threads = {**threads, last: wider}
+        new_end, last = _simulate(considered, threads, running, slots=slots, memory=memory)
+        if new_end > end:
             break
-        threads, end, last = tried, new_end, new_last
-    return threads
+        # Of several that end together each has to become wider before the end of all comes forward.
+        if new_end < end:
+            best, end = threads, new_end
+    return best
 
 
 def expected_seconds(waiting: Sequence[Demand], threads: dict[Demand, int], *, slots: int, memory: int) -> float:

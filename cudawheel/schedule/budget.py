@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cudawheel.errors import MemoryBudgetError
 from cudawheel.schedule.limits import GIB, MemoryLimit, memory_limits, usable_cores
@@ -26,6 +27,16 @@ class Budget:
     cores: int
     slots: int
     limited_by: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the budget as plain values; memory in bytes."""
+        return {
+            "memory": self.memory,
+            "reserve": self.reserve,
+            "cores": self.cores,
+            "slots": self.slots,
+            "limited_by": self.limited_by,
+        }
 
     def __str__(self) -> str:
         return (
@@ -100,7 +111,7 @@ def require_room(budget: Budget, needed: int, *, force: bool) -> None:
     if budget.memory < needed and not force:
         raise MemoryBudgetError(
             f"one compiler of this build needs {needed / GIB:.1f} GiB, and {budget.memory / GIB:.1f} GiB may be used",
-            why=f"{budget.limited_by}; {budget.reserve / GIB:.1f} GiB of it are kept in reserve, and swap does not count.",
+            why=f"{budget.limited_by}; {budget.reserve / GIB:.1f} GiB of it stay in reserve, and swap does not count.",
             remedy="Free some memory, raise the limit, or try all the same with --force. If the figure is too high for "
             "this package, set `memory-per-job` in its recipe.",
         )

@@ -89,7 +89,8 @@ class Dispatcher:
             KeyError: there is no such build.
         """
         asking = self._builds[build]
-        inside = source.is_relative_to(asking.folder)
+        # What a link makes is named by itself: the folders that it goes to differ from variant to variant.
+        inside = source.is_relative_to(asking.folder) and kind != "link"
         name = str(source.relative_to(asking.folder)) if inside else source.name
         cost = self._history.cost_of(asking.key, name, kind)
         demand = Demand(build=build, source=name, kind=kind, passes=passes, cost=cost)
@@ -187,7 +188,7 @@ class Dispatcher:
             )
         )
         build = self._builds.get(demand.build)
-        if build is not None and build.remember and report.ok:
+        if build is not None and build.remember and report.ok and not _is_trial(demand.source):
             done = Compilation(
                 source=demand.source,
                 kind=demand.kind,
@@ -218,6 +219,11 @@ class Dispatcher:
         self._event(kind, now, text)
         if build in self._builds:
             self._builds[build].note(text)
+
+
+def _is_trial(source: str) -> bool:
+    """Say whether a source is one of those with which CMake tries a compiler out."""
+    return "CMakeFiles" in source or Path(source).name.startswith(("CMake", "cmTC_", "a.out", "a_dlink"))
 
 
 def _shortage(demand: Demand, pool: Pool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cudawheel.schedule.allocation import choose_threads, expected_seconds, longest_first
 from cudawheel.schedule.budget import Budget
@@ -24,6 +25,10 @@ class Forecast:
     largest: int
     seconds: float | None
     decision: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the forecast as plain values."""
+        return {"largest": self.largest, "seconds": self.seconds, "decision": self.decision}
 
 
 def forecast(key: CostKey, passes: int, budget: Budget, history: History) -> Forecast:

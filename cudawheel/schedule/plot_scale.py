@@ -1,14 +1,32 @@
-"""The arithmetic of a plot: scales, round ticks, how wide words are, and what fits beside what. Lengths are pixels."""
+"""What a plot is made with: scales, round ticks, how wide words are and where they fit, elements and their style.
+
+Lengths are pixels. The colours are plain rules of a style sheet, once for light and once for dark, since not everything
+that draws SVG knows CSS variables.
+"""
 
 from __future__ import annotations
 
 import bisect
 import math
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from string import Template
+from typing import TypeVar
+from xml.etree import ElementTree as ET
 
 from cudawheel.schedule.limits import GIB, MIB
+
+T = TypeVar("T")
+Point = tuple[float, float]
+Span = tuple[float, float]
+
+# Font size that all widths are for, unless another is said.
+TEXT = 17.0
+# A bar that is narrower has no room for its mark.
+NARROWEST_MARKED = 22.0
 
 _NICE = (1, 2, 5, 10)
 _TIME_UNITS = ((3600.0, "h", "hour"), (60.0, "min", "minute"), (1.0, "s", "second"))
@@ -18,10 +36,64 @@ _FEWEST_OF_A_UNIT = 2.0
 # Advances of DejaVu Sans in ems, rounded up. Of the faces that a reader is likely to have it is the widest: what fits
 # with it fits with all.
 _NARROW = frozenset("fijlrtI|!.,:;'()[]/\\ -·")
-_WIDE = frozenset("mwMW@%…—×")
+_WIDE = frozenset("mwMW@%…—\u00d7")
 _NARROW_EM, _MIDDLE_EM, _UPPER_EM, _WIDE_EM = 0.4, 0.635, 0.75, 1.0
 # No label is longer than this; the rest of a longer text need not be measured.
 _LONGEST_LABEL = 200
+# Less of a name says nothing.
+_SHORTEST_NAME = 100.0
+_ILLEGAL_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_LIGHT = {
+    "paper": "#ffffff", "ink": "#1f2933", "muted": "#5b6773", "grid": "#e3e7eb", "used": "#a9c4e2", "edge": "#3f73a8",
+    "band": "#e9ecef", "shade": "#e0a100", "threads": "#b4d6cd", "waiting": "#8a4f9e",
+    "device": "#d3e2f3", "device_edge": "#3f73a8", "host": "#cfe8e0", "host_edge": "#2f7d69",
+    "link": "#e2daf0", "link_edge": "#74569f", "dead": "#fbd9d7", "dead_edge": "#c22f2f",
+    "failed": "#fde3c8", "failed_edge": "#b65c06",
+}  # fmt: skip
+_DARK = {
+    "paper": "#10151b", "ink": "#e4e9ee", "muted": "#9aa6b2", "grid": "#28313a", "used": "#2f5579", "edge": "#7fb0e0",
+    "band": "#252d35", "shade": "#e0b040", "threads": "#2c5f55", "waiting": "#cf9be0",
+    "device": "#213f5e", "device_edge": "#7fb0e0", "host": "#1d4a40", "host_edge": "#6cc2ab",
+    "link": "#3d3157", "link_edge": "#b59ce0", "dead": "#5a2023", "dead_edge": "#ff8080",
+    "failed": "#553410", "failed_edge": "#f3a04f",
+}  # fmt: skip
+_FONT = (
+    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'DejaVu Sans',sans-serif;"
+    "font-size:17px;font-variant-numeric:tabular-nums"
+)
+# The class in front keeps the rules from the rest of a page that this is put into.
+_RULES = """
+text{fill:$ink} .muted{fill:$muted} .strong{font-weight:600} .title{font-size:23px;font-weight:600} .paper{fill:$paper}
+.over{paint-order:stroke;stroke:$paper;stroke-width:4px;stroke-linejoin:round;stroke-opacity:.8}
+.grid{fill:none;stroke:$grid} .axis{fill:none;stroke:$muted}
+.used{fill:$used;stroke:$edge;stroke-width:1.5;stroke-linejoin:round;fill-opacity:.88} .reserve{fill:$band}
+.budget{fill:none;stroke:$ink;stroke-width:2.25} .dot{fill:$edge;stroke:$paper;stroke-width:2}
+.running{fill:$threads;stroke:$host_edge;stroke-width:1.25;fill-opacity:.88}
+.cores{fill:none;stroke:$ink;stroke-width:2;stroke-dasharray:7 5} .waiting{fill:none;stroke:$waiting;stroke-width:1.5}
+.withheld{fill:$shade;fill-opacity:.18} .flag{fill:none;stroke:$shade;stroke-width:2}
+.moment{fill:none;stroke:$muted;stroke-width:1.25;stroke-dasharray:2 3}
+.disc{fill:$paper;stroke-width:1.5} .mark{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
+.killed *{stroke:$dead_edge} .stopped *{stroke:$failed_edge} .again *{stroke:$edge} .alone *{stroke:$link_edge}
+.device *{stroke:$device_edge} .device .bar{fill:$device} .host *{stroke:$host_edge} .host .bar{fill:$host}
+.link *{stroke:$link_edge} .link .bar{fill:$link} .dead *{stroke:$dead_edge} .dead .bar{fill:$dead}
+.failed *{stroke:$failed_edge} .failed .bar{fill:$failed} .unit text{stroke:none} .unit .over{stroke:$paper}
+.hatch{fill:none;stroke:$dead_edge;stroke-opacity:.28;stroke-width:2}
+.dots{fill:none;stroke:$failed_edge;stroke-opacity:.28;stroke-width:2}
+"""
+
+# Each within a square of 12 pixels around the origin; shapes, so that nothing is told by colour alone.
+_MARKS = {
+    "device": "M-4-4H4V4H-4Z",
+    "host": "M-4.5 0A4.5 4.5 0 1 0 4.5 0A4.5 4.5 0 1 0-4.5 0Z",
+    "link": "M0-5.5L5.5 0L0 5.5L-5.5 0Z",
+    "dead": "M-4-4L4 4M-4 4L4-4",
+    "failed": "M0-5.5V1M0 5.2V5.3",
+    "killed": "M-3.5-3.5L3.5 3.5M-3.5 3.5L3.5-3.5",
+    "stopped": "M-3-3H3V3H-3Z",
+    "again": "M4.2 2A4.6 4.6 0 1 1 3.6-3M3.9-6.2V-2.6H.3",
+    "alone": "M-2-2.6L.6-4.6V4.6",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +127,7 @@ def ticks(most: float, *, at_most: int, least_step: float = 0.0) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     # The hair forgives a quotient that is a rounding error too large for its step.
     step = max(least_step, next(power * nice for nice in _NICE if power * nice * (1 + 1e-9) >= rough))
-    return [number * step for number in range(math.floor(most / step * (1 + 1e-9)) + 1)]
+    return [multiple * step for multiple in range(math.floor(most / step * (1 + 1e-9)) + 1)]
 
 
 def time_ticks(seconds: float, *, at_most: int) -> list[tuple[float, str]]:
@@ -91,7 +163,33 @@ def memory(size: float) -> str:
     return f"{size / GIB:.0f} GiB" if size >= 100 * GIB else f"{size / GIB:.1f} GiB"
 
 
-def text_width(text: str, size: float) -> float:
+def count(number: int, thing: str, things: str = "") -> str:
+    """Say how many there are of a thing."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def number(value: float) -> str:
+    """Write a length as short as a hundredth of a pixel allows."""
+    return f"{round(value, 2):.10g}"
+
+
+def path(points: Sequence[Point]) -> str:
+    """Write a line through points as the data of an SVG path."""
+    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
+
+
+def steps(points: Sequence[Point], end: float) -> list[Point]:
+    """Give the corners of a line that keeps each value until the next, and the last one until `end`."""
+    following = [*(x for x, _ in points[1:]), max(end, points[-1][0])]
+    return [corner for (x, y), until in zip(points, following, strict=True) for corner in ((x, y), (until, y))]
+
+
+def heights(line: Sequence[Point], left: float, right: float) -> list[float]:
+    """Give the y of every piece of a line that reaches between two x."""
+    return [y for a, b in pairwise(line) if a[0] <= right and b[0] >= left for y in (a[1], b[1])] or [line[0][1]]
+
+
+def text_width(text: str, size: float = TEXT) -> float:
     """Give how wide a text is at most, at a font size of `size` pixels."""
     return size * sum(map(_advance, text))
 
@@ -101,10 +199,10 @@ def _advance(character: str) -> float:
         return _NARROW_EM
     if character in _WIDE or unicodedata.east_asian_width(character) in "WFA":
         return _WIDE_EM
-    return _MIDDLE_EM if character.islower() or character.isascii() and not character.isupper() else _UPPER_EM
+    return _UPPER_EM if character.isupper() or not character.isascii() else _MIDDLE_EM
 
 
-def shorten(text: str, room: float, size: float, *, in_the_middle: bool = False) -> str:
+def shorten(text: str, room: float, *, size: float = TEXT, in_the_middle: bool = False) -> str:
     """Cut a text down to what fits into `room`, with an ellipsis; give an empty text where not even that fits.
 
     Args:
@@ -118,23 +216,59 @@ def shorten(text: str, room: float, size: float, *, in_the_middle: bool = False)
         tail = kept // 2 if in_the_middle else 0
         return f"{text[: kept - tail].rstrip()}…{text[len(text) - tail :]}"
 
-    kept = bisect.bisect_right(range(1, len(text)), room, key=lambda count: text_width(cut(count), size))
+    kept = bisect.bisect_right(range(1, len(text)), room, key=lambda length: text_width(cut(length), size))
     return cut(kept) if kept else ""
 
 
-def pack(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """Put spans into as few lanes as hold them without overlap; give the lane of each.
+def squeeze(name: str, threads: str, peak: str, room: float) -> str:
+    """Give what of a bar's label fits into `room` and still says something: cut names say less than whole figures."""
+    figures = f"{threads}, {peak}"
+    stem = name.rpartition(".")[0] or name
+    for_stem = room - text_width(f" {figures}")
+    if for_stem >= _SHORTEST_NAME:
+        return f"{shorten(stem, for_stem, in_the_middle=True)} {figures}"
+    return next((words for words in (name, stem, figures, peak) if text_width(words) <= room), "")
+
+
+def beside(
+    words: str, before: tuple[float, float], after: tuple[float, float], *, least: float = math.inf
+) -> tuple[str, float, str] | None:
+    """Place words after something, or before it where only there is room; give them, cut down, their x and anchor.
 
     Args:
-        spans: start and end of each, sorted by start.
+        before: the room in front, from where to where.
+        after: the room behind.
+        least: cut the words down only where they keep that much; None where they do not.
     """
-    ends: list[float] = []
-    lanes = []
-    for start, end in spans:
-        lane = next((number for number, taken in enumerate(ends) if taken <= start), len(ends))
-        ends[lane : lane + 1] = [end]
-        lanes.append(lane)
+    in_front, behind, wanted = before[1] - before[0], after[1] - after[0], text_width(words)
+    goes_behind = behind >= min(wanted, in_front)
+    room = behind if goes_behind else in_front
+    if room < min(wanted, least):
+        return None
+    x, anchor = (after[0], "start") if goes_behind else (before[1], "end")
+    return shorten(words, room), x, anchor
+
+
+def pack(items: Iterable[T], span: Callable[[T], Span]) -> list[list[tuple[T, Span]]]:
+    """Put items into as few lanes as hold them without overlap; give the lanes, each from left to right with spans.
+
+    Args:
+        items: sorted by where they start.
+        span: says where an item starts and ends.
+    """
+    lanes: list[list[tuple[T, Span]]] = []
+    for item in items:
+        start, end = span(item)
+        lane = next((lane for lane in lanes if lane[-1][1][1] <= start), None)
+        if lane is None:
+            lanes.append(lane := [])
+        lane.append((item, (start, end)))
     return lanes
+
+
+def without_folders(text: str) -> str:
+    """Leave of each path in a text only the name."""
+    return re.sub(r"\S+/(?=\S)", "", text)
 
 
 def spread(positions: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
@@ -153,3 +287,56 @@ def _push(positions: Sequence[float], gap: float, low: float) -> Iterator[float]
     for position in positions:
         yield (low := max(low, position))
         low += gap
+
+
+def label(parent: ET.Element, kind: str, x: float, y: float, words: str, *, anchor: str = "start") -> None:
+    """Write words, of a class, that start at a point, end there or have it in their `middle`."""
+    put(parent, "text", kind, text=words, x=x, y=y, **({} if anchor == "start" else {"text-anchor": anchor}))
+
+
+def put(parent: ET.Element, tag: str, kind: str = "", *, text: str = "", **attributes: float | str) -> ET.Element:
+    """Add an element of a class, without what XML cannot hold."""
+    element = ET.SubElement(parent, tag, {"class": kind} if kind else {})
+    for name, value in attributes.items():
+        element.set(name, value if isinstance(value, str) else number(value))
+    element.text = _ILLEGAL_IN_XML.sub("\ufffd", text) or None
+    return element
+
+
+def bar(parent: ET.Element, look: str, across: Span, down: Span, *, prefix: str) -> ET.Element:
+    """Draw a bar with its mark; give its group.
+
+    Args:
+        across: x of its left and right end.
+        down: y of its top, and its height.
+        prefix: starts the ids of the picture.
+    """
+    (left, right), (top, height) = across, down
+    group = put(parent, "g", f"unit {look}")
+    fills = {"dead": f"url(#{prefix}-hatch)", "failed": f"url(#{prefix}-dots)"}
+    for kind, fill in (("bar", ""), *([("", fills[look])] if look in fills else [])):
+        box = put(group, "rect", kind, x=left + 0.75, y=top, width=right - left - 1.5, height=height, rx=3)
+        if fill:
+            box.set("fill", fill)
+    if right - left >= NARROWEST_MARKED:
+        at = f"translate({number(left + 13)} {number(top + height / 2)})"
+        put(group, "path", "mark", d=_MARKS[look], transform=at)
+    return group
+
+
+def disc(parent: ET.Element, kind: str, x: float, y: float) -> None:
+    """Draw the symbol of an event."""
+    group = put(parent, "g", kind, transform=f"translate({number(x)} {number(y)})")
+    put(group, "circle", "disc", r=9)
+    put(group, "path", "mark", d=_MARKS[kind])
+
+
+def style(svg: ET.Element, *, prefix: str) -> None:
+    """Add the style sheet, for light and for dark, and the hatches, whose ids start with `prefix`."""
+    rules = re.sub(r"([.\w][^{}]*)\{", r".cudawheel-timeline \1{", _RULES.strip())
+    light, dark = (Template(rules).substitute(colours) for colours in (_LIGHT, _DARK))
+    sheet = f".cudawheel-timeline{{{_FONT}}}\n{light}\n@media (prefers-color-scheme:dark){{\n{dark}\n}}"
+    put(svg, "style", text=sheet)
+    for kind, lines in (("hatch", "M-2 10L10-2M-2 2L2-2M6 10L10 6"), ("dots", "M0 4H3")):
+        pattern = put(svg, "pattern", id=f"{prefix}-{kind}", width=8, height=8, patternUnits="userSpaceOnUse")
+        put(pattern, "path", kind, d=lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +113,13 @@ class Store:
             place.rmdir()
 
 
-def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
+def publish(stored: StoredWheel, wheelhouse: Path, beside: Mapping[str, bytes] | None = None) -> Path:
     """Put a wheel and its record into the wheelhouse, the wheel last, each whole or not at all.
+
+    Args:
+        stored: the wheel.
+        wheelhouse: the folder.
+        beside: more files, by what their names have behind the wheel's, such as `.svg`.
 
     Raises:
         DiskFullError: no space is left.
@@ -124,6 +129,7 @@ def publish(stored: StoredWheel, wheelhouse: Path) -> Path:
     with disk_errors(wheelhouse):
         wheelhouse.mkdir(parents=True, exist_ok=True)
         files = {wheelhouse / f"{stored.wheel.name}.json": _to_text(stored.record).encode()}
+        files |= {wheelhouse / f"{stored.wheel.name}{ending}": content for ending, content in (beside or {}).items()}
         if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
             files[target] = stored.wheel.read_bytes()
         write_together(files)

@@ -10,6 +10,7 @@ class Heard:
         phases: names of the phases, in order.
         details: what was said with each of them.
         edges: steps that were reported.
+        looks: bytes used and allowed, compilers running and waiting, at each look; how often one comes, time says.
         notes: lines that were to stay.
         interrupt_at: number of the phase at which Ctrl-C is pressed, counted from 0; None for never.
     """
@@ -18,6 +19,7 @@ class Heard:
         self.phases: list[str] = []
         self.details: list[str] = []
         self.edges: list[tuple[int, int]] = []
+        self.looks: list[tuple[int, int, int, int]] = []
         self.notes: list[str] = []
         self.interrupt_at = interrupt_at
 
@@ -30,8 +32,8 @@ class Heard:
     def steps(self, done: int, total: int) -> None:
         self.edges.append((done, total))
 
-    def memory(self, now: int, peak: int) -> None:
-        """Memory differs from run to run."""
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        self.looks.append((used, budget, running, waiting))
 
     def note(self, text: str) -> None:
         self.notes.append(text)

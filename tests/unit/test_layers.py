@@ -45,6 +45,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process"}
 STARTS_PROGRAMS = {"process"}
+# Programs of their own, not part of the process that imports the rest. The launcher stands in front of each compiler
+# and starts within milliseconds, for which it imports nothing of ours; the leash stands between us and a backend and
+# must outlive this process. Neither may do more than what is named here.
+PROGRAMS_OF_THEIR_OWN = {
+    "schedule/launcher.py": ["os.execv", "os.posix_spawnp"],
+    "schedule/leash.py": ["os.posix_spawnp"],
+}
 PRINTS = {"cli"}
 
 LONGEST_FILE = 400
@@ -96,15 +103,13 @@ def environment_reads(source: str) -> list[int]:
 
 def program_starts(source: str) -> list[str]:
     modules_that_start = {"subprocess", "pty", "multiprocessing"}
+    functions_that_start = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
     tree = ast.parse(source)
-    imported = [name for name in imports_of(tree) if name.split(".")[0] in modules_that_start]
-    called = {
-        ast.unparse(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and ast.unparse(node).startswith(("os.system", "os.popen", "os.exec", "os.spawn"))
+    names = [*imports_of(tree), *(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))]
+    started = {
+        name for name in names if name.split(".")[0] in modules_that_start or name.startswith(functions_that_start)
     }
-    return [*imported, *sorted(called)]
+    return sorted(started)
 
 
 def prints(source: str) -> list[str]:
@@ -209,15 +214,28 @@ def test_a_planted_look_at_the_environment_is_caught(planted: str) -> None:
 
 
 def test_only_one_module_starts_programs() -> None:
-    assert offences(program_starts, free=STARTS_PROGRAMS) == {}
+    assert offences(program_starts, free=STARTS_PROGRAMS) == PROGRAMS_OF_THEIR_OWN
 
 
 @pytest.mark.parametrize(
     "planted",
-    ["import subprocess", "from subprocess import run", "def f():\n    import subprocess as s", "os.system('x')"],
+    [
+        "import subprocess",
+        "from subprocess import run",
+        "def f():\n    import subprocess as s",
+        "os.system('x')",
+        "os.posix_spawn('x', ['x'], {})",
+        "import os\nchild = os.posix_spawnp('x', ['x'], {})",
+        "from os import posix_spawn",
+        "from os import path, execv",
+    ],
 )
 def test_a_planted_program_is_caught(planted: str) -> None:
     assert len(program_starts(planted)) == 1
+
+
+def test_what_only_sounds_like_starting_a_program_is_let_through() -> None:
+    assert program_starts("import os\nos.POSIX_SPAWN_DUP2\nos.environ\nprocess.stream\nsubprocesses") == []
 
 
 def test_only_the_command_line_prints() -> None:

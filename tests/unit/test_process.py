@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +19,8 @@ PARENT = (
     "import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', {child!r}]); "
     "print(c.pid, flush=True); c.wait()"
 )
+# Its own process id first.
+SELF = "import os; print(os.getpid(), flush=True); "
 SLEEPER = "import time; time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
@@ -175,13 +178,10 @@ def test_stream_keeps_the_tail_and_logs_the_whole(tmp_path: Path) -> None:
     assert log.read_text(encoding="utf-8").splitlines()[1:] == [str(number) for number in range(1000)]
 
 
-def test_stream_tells_the_process_id_and_the_status(tmp_path: Path) -> None:
-    started: list[int] = []
-    done = stream(
-        python("import os; print(os.getpid()); raise SystemExit(3)"), log=tmp_path / "log", on_start=started.append
-    )
-    assert [str(pid) for pid in started] == [done.output]
-    assert done.code == 3
+@pytest.mark.parametrize("code", [0, 3, 255])
+def test_stream_tells_the_status(code: int, tmp_path: Path) -> None:
+    done = stream(python(f"raise SystemExit({code})"), log=tmp_path / "log")
+    assert (done.code, done.ok) == (code, code == 0)
 
 
 def test_a_missing_program_is_streamed_as_status_127_and_logged(tmp_path: Path) -> None:
@@ -203,25 +203,174 @@ def test_an_exception_ends_the_program_and_all_it_started(
 
     def listen(line: str) -> None:
         heard.append(line)
-        if child == SLEEPER or line == "ready":
+        if line == "ready" or (child == SLEEPER and len(heard) == 2):
             raise error
 
-    started: list[int] = []
     kind = error if isinstance(error, type) else type(error)
     with pytest.raises(kind):
-        stream(python(PARENT.format(child=child)), log=tmp_path / "log", on_line=listen, on_start=started.append)
-    grandchild = next(int(line) for line in heard if line.isdigit())
-    assert wait_for_end(started[0])
+        stream(python(SELF + PARENT.format(child=child)), log=tmp_path / "log", on_line=listen)
+    program, grandchild = (int(line) for line in heard if line.isdigit())
+    assert wait_for_end(program)
     assert wait_for_end(grandchild)
 
 
-def test_an_exception_on_start_ends_the_program(tmp_path: Path) -> None:
-    started: list[int] = []
+class Hold:
+    """Puts a program in front of the one that is streamed, and remembers what it was told.
 
-    def refuse(pid: int) -> None:
-        started.append(pid)
-        raise RuntimeError
+    Attributes:
+        told: the command and the descriptor.
+        pipe: what the descriptor is, as /proc names it: numbers are used again, this is not.
+    """
 
-    with pytest.raises(RuntimeError):
-        stream(python(SLEEPER), log=tmp_path / "log", on_start=refuse)
-    assert wait_for_end(started[0])
+    def __init__(self, program: str = "") -> None:
+        self.program = program
+        self.told: tuple[tuple[str, ...], int] = ((), -1)
+        self.pipe = ""
+
+    def __call__(self, command: tuple[str, ...], lifeline: int) -> tuple[str, ...]:
+        self.told = command, lifeline
+        self.pipe = str(Path(f"/proc/self/fd/{lifeline}").readlink())
+        return (*python(self.program), str(lifeline), *command) if self.program else command
+
+
+# Says whether the descriptor is still open at its other end, then becomes the command.
+IN_FRONT = (
+    "import os, select, sys; "
+    "print('ended' if select.select([int(sys.argv[1])], [], [], 0)[0] else 'open', flush=True); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+# Leaves a process behind, in a session of its own, that notes when the other end has closed.
+LEAVES_A_WATCHER = f"""
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    for number in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    rest = os.read(int(sys.argv[1]), 1)
+    open(os.environ["NOTE"], "w").write(f"ended {{len(rest)}}")
+    os._exit(0)
+{IN_FRONT}
+"""
+OPEN_FILES = (
+    "import os; print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(64) if os.path.exists(f'/proc/self/fd/{n}')))"
+)
+
+
+def test_what_holds_a_program_runs_in_its_place_and_is_told_what_it_holds(tmp_path: Path) -> None:
+    hold, log = Hold(IN_FRONT), tmp_path / "log"
+    command = python("import sys; print(sys.argv[1]); raise SystemExit(3)")
+    done = stream([*command, "held"], log=log, hold=hold)
+    assert hold.told[0] == (*command, "held")
+    assert (done.output.splitlines(), done.code) == (["open", "held"], 3)
+    assert done.command == (*command, "held"), "people know the program, not who holds it"
+    assert log.read_text(encoding="utf-8").splitlines()[0] == f"$ {' '.join(command)} held"
+
+
+def test_a_holder_that_is_missing_is_status_127(tmp_path: Path) -> None:
+    done = stream(python("pass"), log=tmp_path / "log", hold=lambda command, _lifeline: ("/nowhere/leash", *command))
+    assert done.code == NOT_FOUND
+    assert "/nowhere/leash" in done.output
+
+
+def test_the_lifeline_ends_when_the_stream_does(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    opened: list[bool] = []
+
+    def listen(_line: str) -> None:
+        opened.append(not note.exists())
+
+    stream(
+        python("print('over')"),
+        log=tmp_path / "log",
+        hold=Hold(LEAVES_A_WATCHER),
+        on_line=listen,
+        extra_env={"NOTE": str(note)},
+    )
+    assert opened == [True, True]
+    assert read_when_there(note) == "ended 0"
+
+
+def test_the_lifeline_ends_when_the_stream_is_interrupted(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+
+    def interrupt(line: str) -> None:
+        if line == "ready":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream(
+            python(f"print('ready', flush=True); {SLEEPER}"),
+            log=tmp_path / "log",
+            hold=Hold(LEAVES_A_WATCHER),
+            on_line=interrupt,
+            extra_env={"NOTE": str(note)},
+        )
+    assert read_when_there(note) == "ended 0"
+
+
+STREAMING = """
+import sys
+from pathlib import Path
+from cudawheel.process import stream
+
+def hold(command, lifeline):
+    return (sys.executable, "-c", sys.argv[2], str(lifeline), *command)
+
+stream([sys.executable, "-c", sys.argv[3]], log=Path(sys.argv[1]), hold=hold)
+"""
+
+
+def test_the_lifeline_ends_when_the_process_that_streams_is_killed(tmp_path: Path) -> None:
+    note, running = tmp_path / "note", tmp_path / "running"
+    program = f"import os, pathlib; pathlib.Path({str(running)!r}).write_text(str(os.getpid())); {SLEEPER}"
+    words = [*python(STREAMING), str(tmp_path / "log"), LEAVES_A_WATCHER, program]
+    with subprocess.Popen(words, env={**os.environ, "NOTE": str(note)}) as streaming:
+        pid = int(read_when_there(running))
+        assert not note.exists()
+        streaming.kill()
+    assert read_when_there(note) == "ended 0"
+    # Nothing holds it on a leash here: it is for the test to end.
+    os.kill(pid, signal.SIGKILL)
+
+
+def read_when_there(path: Path) -> str:
+    for _ in range(3000):
+        if path.is_file() and (text := path.read_text(encoding="utf-8")):
+            return text
+        threading.Event().wait(0.01)
+    pytest.fail(f"{path} never came")
+
+
+def test_no_other_program_inherits_a_lifeline(tmp_path: Path) -> None:
+    hold, others = Hold(), []
+
+    def listen(_line: str) -> None:
+        others.append(capture(python(OPEN_FILES)).output)
+        others.append(stream(python(OPEN_FILES), log=tmp_path / "other").output)
+
+    done = stream(python(OPEN_FILES), log=tmp_path / "log", hold=hold, on_line=listen)
+    assert hold.pipe.startswith("pipe:")
+    assert done.output.split().count(hold.pipe) == 1, "the one that is held has its end, and not the other one"
+    assert len(others) == 2
+    assert [other for other in others if hold.pipe in other] == []
+
+
+def descriptors() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_stream_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    before = descriptors()
+    for command in (python("pass"), ["/nowhere/ninja"]):
+        stream(command, log=tmp_path / "log")
+    assert descriptors() == before
+
+
+def test_an_exception_of_what_gives_the_holder_is_passed_on(tmp_path: Path) -> None:
+    def refuse(_command: tuple[str, ...], _lifeline: int) -> tuple[str, ...]:
+        raise ZeroDivisionError
+
+    before = descriptors()
+    with pytest.raises(ZeroDivisionError):
+        stream(python(SLEEPER), log=tmp_path / "log", hold=refuse)
+    assert descriptors() == before

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cudawheel.cli import console as progress_module
 from cudawheel.cli.console import BuildProgress, show_error
 from cudawheel.cli.outcome import show_outcome
 from cudawheel.errors import BuildError
@@ -30,7 +31,7 @@ def tell(progress: BuildProgress) -> None:
         progress.phase("source", "upstream")
         progress.steps(5_000_000, 9_000_000)
         progress.phase("compiling")
-        progress.memory(1 << 30, 2 << 30)
+        progress.compilers(1 << 30, 5 << 29, 2, 3)
         progress.steps(3, 9)
         progress.note("FALLBACK [bold] is no markup")
 
@@ -42,7 +43,7 @@ def test_a_log_gets_one_line_a_phase_and_a_step() -> None:
     assert lines == [
         "source upstream",
         "compiling",
-        "compiling [3/9] 1.0 GiB now, 2.0 GiB peak",
+        "compiling [3/9] 1.0 of 2.5 GiB, 2 compiling, 3 waiting",
         "FALLBACK [bold] is no markup",
     ]
 
@@ -55,7 +56,36 @@ def test_a_terminal_gets_one_living_line() -> None:
     text = sink.getvalue()
     assert "FALLBACK [bold] is no markup" in text
     assert "compiling  [3/9]" in text
-    assert "1.0 GiB now, 2.0 GiB peak" in text
+    assert "1.0 of 2.5 GiB, 2 compiling, 3 waiting" in text
+
+
+def test_nothing_is_said_of_compilers_that_wait_when_none_does() -> None:
+    screen, sink = console(terminal=False)
+    with BuildProgress(screen) as progress:
+        progress.phase("compiling")
+        progress.compilers(0, 1 << 30, 1, 0)
+        progress.steps(1, 9)
+    assert sink.getvalue().splitlines()[-1].endswith("compiling [1/9] 0.0 of 1.0 GiB, 1 compiling")
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 2), (True, 0)])
+def test_a_log_in_which_nothing_moves_is_told_that_it_goes_on(
+    terminal: bool, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen, sink = console(terminal=terminal)
+    with BuildProgress(screen) as progress:
+        progress.compilers(1 << 30, 5 << 29, 2, 3)
+        assert "2 compiling" not in sink.getvalue(), "so soon after it began"
+        # As if a minute had passed since the last line, each time.
+        monkeypatch.setattr(progress_module, "_HEARTBEAT_SECONDS", -1.0)
+        progress.compilers(1 << 30, 5 << 29, 2, 3)
+        progress.compilers(2 << 30, 5 << 29, 2, 3)
+    said = [line for line in sink.getvalue().splitlines() if line.startswith("[")]
+    assert len(said) == lines
+    assert [line.split("] ", 1)[1].split("  ")[-1] for line in said] == [
+        "1.0 of 2.5 GiB, 2 compiling, 3 waiting",
+        "2.0 of 2.5 GiB, 2 compiling, 3 waiting",
+    ][:lines]
 
 
 def test_a_terminal_is_left_in_order_when_a_build_fails() -> None:
@@ -78,7 +108,7 @@ def test_an_error_says_what_why_and_what_to_do(capsys: pytest.CaptureFixture[str
     ]
 
 
-def outcome(**source: Any) -> Outcome:
+def outcome(most: int = 2, **source: Any) -> Outcome:
     verdicts = (
         Verdict(capability=ComputeCapability.parse("7.0"), cubin=True, ptx=False, reason="removed in CUDA 13.0"),
         Verdict(capability=ComputeCapability.parse("8.0"), cubin=True, ptx=True),
@@ -89,7 +119,7 @@ def outcome(**source: Any) -> Outcome:
             "imported": {"modules": "tiny_ext", "torch": "2.11.0"},
         },
         "source": {"label": "here", "kind": "path", "identity": "0" * 64, "fallback": False, "skipped": [], **source},
-        "build": {"seconds": 61.5, "peak_memory": 3 << 30, "jobs": 2},
+        "build": {"seconds": 61.5, "peak_memory": 3 << 30, "most_compilers": most},
         "toolchain": {"nvcc": "13.0.88"},
     }
     wheel = Path.cwd() / "wheelhouse" / "tiny_ext-1.0+cu.13.0-py3-none-any.whl"
@@ -105,6 +135,14 @@ def test_the_end_of_a_build_says_what_was_proven(capsys: pytest.CaptureFixture[s
     assert "here (path 000000000000)" in text
     assert "FALLBACK" not in text
     assert "pip install --find-links wheelhouse tiny_ext==1.0+cu.13.0" in text
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(0, "0 compilers at once"), (1, "1 compiler at once"), (3, "3 compilers at once")]
+)
+def test_the_end_of_a_build_says_what_it_took(most: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcome(outcome(most), as_json=False)
+    assert f"in 62 s, 3.0 GiB at most, {said}, nvcc 13.0.88, torch 2.11.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,28 @@ def test_a_template_refuses_ptx() -> None:
         cset("8.0 12.0", "12.0").from_template("{number}")
 
 
+@given(sets)
+def test_nvcc_goes_over_a_source_once_for_each_virtual_architecture(carried: CapabilitySet) -> None:
+    assert carried.device_passes == len({number for number, _ in codes(carried)})
+    named = {str(gencode).split("arch=")[1].split(",")[0] for gencode in carried.gencodes()}
+    assert carried.device_passes == len(named)
+
+
+@pytest.mark.parametrize(
+    ("carried", "passes"),
+    [
+        (cset("8.0 9.0"), 2),
+        (cset("8.0 9.0", "9.0"), 2),
+        (cset("8.0", "9.0"), 2),
+        (cset("9.0 9.0a"), 2),
+        (cset("", "9.0"), 1),
+        (cset(""), 0),
+    ],
+)
+def test_ptx_beside_machine_code_costs_no_pass_of_its_own(carried: CapabilitySet, passes: int) -> None:
+    assert carried.device_passes == passes
+
+
 @given(sets, sets)
 def test_sets_add_up_and_subtract_like_sets(one: CapabilitySet, other: CapabilitySet) -> None:
     assert codes(one | other) == codes(one) | codes(other)

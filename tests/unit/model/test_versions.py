@@ -128,6 +128,6 @@ def test_a_silent_listener_hears_everything_and_says_nothing(capsys: pytest.Capt
     listener = Silent()
     listener.phase("compiling", "pkg")
     listener.steps(1, 2)
-    listener.memory(1, 2)
+    listener.compilers(1, 2, 3, 4)
     listener.note("FALLBACK")
     assert capsys.readouterr() == ("", "")
