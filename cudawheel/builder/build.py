@@ -61,7 +61,7 @@ def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> Bu
     environment = provide_environment(spec, place.cache / "environments", place.log, progress)
     tools = find_tools(order, environment, place, progress)
     compiling = Compiling(project, order, place, tools, progress)
-    asked = compiling.backend(environment).dynamic_requires(order.settings.config_settings)
+    asked = compiling.requires(environment)
     missing = tuple(text for text in asked if not _satisfied(text, environment))
     if missing:
         complete = replace(spec, requirements=(*spec.requirements, *missing))

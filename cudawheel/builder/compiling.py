@@ -12,7 +12,7 @@ from cudawheel.builder.frontend import Backend
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.tools import Tools
 from cudawheel.builder.variables import flag_variables, job_variables, torch_variables
-from cudawheel.errors import OutOfMemoryError
+from cudawheel.errors import BuildError, OutOfMemoryError
 from cudawheel.model.progress import Progress
 from cudawheel.plan.variables import capability_variables
 from cudawheel.schedule import launcher
@@ -71,6 +71,16 @@ class Compiling:
             confinement=self._place.jobserver.confinement,
         )
 
+    def requires(self, environment: Environment) -> tuple[str, ...]:
+        """Ask the backend what it needs besides; a setup.py may try a compiler out before it says so.
+
+        Raises:
+            OutOfMemoryError: the backend was killed.
+            BuildError: the backend failed otherwise, or asks for what is no requirement.
+        """
+        with self._place.jobserver.serve(self._build):
+            return self.backend(environment).dynamic_requires(self._order.settings.config_settings)
+
     def run(self, environment: Environment) -> Compiled:
         """Build the wheel.
 
@@ -89,11 +99,12 @@ class Compiling:
         settings, into = self._order.settings.config_settings, self._place.work / "wheel"
         try:
             return self.backend(environment).build_wheel(settings, into)
-        except OutOfMemoryError as error:
+        except BuildError as error:
+            # A compiler that was killed may not have said a word that the output could be recognised by.
             if self._build.starved:
                 why = "\n".join((*self._build.starved, error.why))
                 raise OutOfMemoryError(error.what, why=why, remedy=error.remedy) from error
-            if self._jobs == 1:
+            if self._jobs == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             # What was killed had not asked the jobserver: a program of the package's own.
             self._jobs = max(1, self._jobs // _FEWER)

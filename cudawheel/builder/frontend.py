@@ -58,6 +58,7 @@ class Backend:
         self._log = log
         self._progress = progress
         self._last: Finished | None = None
+        self._log_begins = 0
         self._builder = ProjectBuilder(project, python_executable=str(environment.python), runner=self._run)
 
     def dynamic_requires(self, config_settings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -96,6 +97,8 @@ class Backend:
             raise self._failure("the package did not build", error) from error
 
     def _run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        # What came before, such as a first try that ran out of memory, is not the cause of what fails now.
+        self._log_begins = self._log.stat().st_size if self._log.is_file() else 0
         self._last = stream(
             cmd,
             log=self._log,
@@ -124,7 +127,7 @@ class Backend:
             self._progress.steps(int(match[1]), int(match[2]))
 
     def _failure(self, what: str, error: Exception) -> BuildError | DiskFullError:
-        output = self._log.read_text(encoding="utf-8", errors="replace")
+        output = self._log.read_bytes()[self._log_begins :].decode("utf-8", errors="replace")
         tail = self._last.output.splitlines()[-_TAIL_LINES:] if self._last else [str(error)]
         if self._last and self._last.code == -signal.SIGKILL:
             # The kernel's killer, which ends whoever holds most when memory runs out, leaves no word in the output.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cudawheel.process import capture
+from cudawheel.schedule import leash
 from cudawheel.schedule.limits import MemoryController, memory_groups, read_number, read_statistic
 
 # Everything of a build goes before what the person runs; the compilers, at 1000, go before the rest of the build.
@@ -52,8 +53,8 @@ class Confinement:
             lifeline: descriptor to inherit; what runs ends when its other end is closed.
         """
         procs = str(self.group / "cgroup.procs") if self.group is not None else ""
-        leash = (sys.executable, "-I", "-m", "cudawheel.schedule.leash", str(lifeline), _BUILD_SCORE, procs)
-        return (*self.scope, *leash, *command)
+        held = (sys.executable, "-IS", leash.__file__, str(lifeline), _BUILD_SCORE, procs)
+        return (*self.scope, *held, *command)
 
     def kills(self) -> int:
         """Count the processes that the kernel has killed in this cgroup for want of memory."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cudawheel.schedule.allocation import longest_first
 from cudawheel.schedule.budget import Budget
 from cudawheel.schedule.demand import Demand, Kind, Lease
 from cudawheel.schedule.guard import Look
-from cudawheel.schedule.history import Compilation, CostKey, History
+from cudawheel.schedule.history import Compilation, CostKey, History, trial
 from cudawheel.schedule.limits import GIB
 from cudawheel.schedule.pool import Pool
 from cudawheel.schedule.recovery import Report, describe_end, describe_retry, smaller
@@ -92,7 +93,7 @@ class Dispatcher:
         # What a link makes is named by itself: the folders that it goes to differ from variant to variant.
         inside = source.is_relative_to(asking.folder) and kind != "link"
         name = str(source.relative_to(asking.folder)) if inside else source.name
-        cost = self._history.cost_of(asking.key, name, kind)
+        cost = trial(asking.key) if _is_trial(name) else self._history.cost_of(asking.key, name, kind)
         demand = Demand(build=build, source=name, kind=kind, passes=passes, cost=cost)
         self._waiting[demand] = client
         self.pool.ask(demand, now)
@@ -205,8 +206,7 @@ class Dispatcher:
         waiting = self.pool.waiting
         short = bool(waiting) and self.pool.free_slots > 0
         if short and self._withheld is None:
-            reason = self.pool.withheld or _shortage(waiting[0], self.pool)
-            self._withheld = Event(kind="withheld", at=now, text=reason)
+            self._withheld = Event(kind="withheld", at=now, text=self.pool.withheld or _obstacle(self.pool))
         elif not short and self._withheld is not None:
             span = self._withheld
             self.timeline.events.append(Event(kind="withheld", at=span.at, until=now, text=span.text))
@@ -224,6 +224,15 @@ class Dispatcher:
 def _is_trial(source: str) -> bool:
     """Say whether a source is one of those with which CMake tries a compiler out."""
     return "CMakeFiles" in source or Path(source).name.startswith(("CMake", "cmTC_", "a.out", "a_dlink"))
+
+
+def _obstacle(pool: Pool) -> str:
+    """Say what the demand waits for whose turn it is: memory, or that nothing else runs."""
+    alone = [lease.demand.source for lease in pool.held if lease.demand.alone]
+    if alone:
+        return f"{alone[0]} is compiled alone"
+    first = longest_first(pool.waiting)[0]
+    return f"{first.source} waits to be compiled alone" if first.alone else _shortage(first, pool)
 
 
 def _shortage(demand: Demand, pool: Pool) -> str:

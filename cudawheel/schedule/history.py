@@ -17,7 +17,6 @@ from cudawheel.schedule.demand import Cost, Kind
 from cudawheel.schedule.limits import GIB
 
 _SCHEMA = """
-PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS compilation (
     package TEXT NOT NULL, fingerprint TEXT NOT NULL, cuda TEXT NOT NULL, torch TEXT NOT NULL,
@@ -34,6 +33,8 @@ _MARGIN = 1.1
 
 # Without a measurement: a link holds the objects, and no template is instantiated any more.
 _LINK_MEMORY = GIB // 2
+# nvcc 13.0 on CMakeCUDACompilerABI.cu: 194 MB.
+_TRIAL_MEMORY = GIB // 4
 # nvcc 13.0 on code with torch headers: 59 s that are the same for any number of capabilities, and 31 s for each of
 # them (torchmcubes 0.1.0, two cores). Only the ratio matters, and it serves to split measured processor time too.
 _FIXED_SECONDS, _PASS_SECONDS = 59.0, 31.0
@@ -119,27 +120,43 @@ class History:
         ]  # fmt: skip
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._open() as database:
-                database.executescript(_SCHEMA)
-                with database:
-                    database.executemany(f"INSERT INTO compilation VALUES ({', '.join('?' * 12)})", rows)  # noqa: S608
-        except (OSError, sqlite3.Error):
+            try:
+                self._write(rows)
+            except sqlite3.DatabaseError as error:
+                # Its subclasses are for what passes: a database that is locked, a disk that is full.
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                # Damaged. Kept for whoever wants to look at it; a log of changes beside it SQLite removes by itself.
+                self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
+                self._write(rows)
+        except (OSError, sqlite3.Error, UnicodeError):
             # A build does not fail because what it cost could not be written down.
             return
 
+    def _write(self, rows: Sequence[Sequence[object]]) -> None:
+        with self._open() as database:
+            database.executescript(_SCHEMA)
+            with database:
+                database.executemany(f"INSERT INTO compilation VALUES ({', '.join('?' * 12)})", rows)  # noqa: S608
+
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        if not self._path.is_file():
-            return []
         try:
+            if not self._path.is_file():
+                return []
             with self._open() as database:
                 return database.execute(query, values).fetchall()
-        except sqlite3.Error:
+        except (OSError, sqlite3.Error, UnicodeError):
             return []
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as database:
             yield database
+
+
+def trial(key: CostKey) -> Cost:
+    """Give what one of the small files costs with which CMake tries a compiler out: a second, and no headers."""
+    return Cost(memory=min(_TRIAL_MEMORY, key.memory), fixed=1.0, per_pass=0.0)
 
 
 def unmeasured(key: CostKey, kind: Kind) -> Cost:

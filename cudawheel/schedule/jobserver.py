@@ -30,6 +30,7 @@ from cudawheel.schedule.dispatcher import Build, Dispatcher
 from cudawheel.schedule.guard import Guard
 from cudawheel.schedule.history import History
 from cudawheel.schedule.limits import GIB, memory_limits
+from cudawheel.schedule.neighbours import Neighbours, claims_folder
 from cudawheel.schedule.recovery import Report
 from cudawheel.schedule.timeline import Timeline
 
@@ -132,6 +133,7 @@ class Jobserver:
         self._selector.register(listener, selectors.EVENT_READ)
         if self._confined:
             self.confinement = self._closing.enter_context(confine(self._hard_limit(), self._root))
+        self._neighbours = self._closing.enter_context(Neighbours(claims_folder()))
         self._guard = Guard(self._request.memory, self.confinement, self._root)
         self._thread = threading.Thread(target=self._run, args=(listener,), name="jobserver", daemon=True)
         self._thread.start()
@@ -229,8 +231,11 @@ class Jobserver:
 
     def _grant(self) -> None:
         self._grant_at = None
-        for launcher, threads in self._dispatcher.grants(self.now()):
-            cast("_Launcher", launcher).say("go", threads)
+        pool = self._dispatcher.pool
+        with self._neighbours.deciding() as pool.elsewhere:
+            for launcher, threads in self._dispatcher.grants(self.now()):
+                cast("_Launcher", launcher).say("go", threads)
+            self._neighbours.claim(pool.claims)
 
     def _look(self) -> float:
         """Look at the machine, act on it, and give the seconds until the next look."""
@@ -240,6 +245,7 @@ class Jobserver:
         if stop is not None:
             cast("_Launcher", stop).say("stop")
         pool = self._dispatcher.pool
+        self._neighbours.claim(pool.claims)
         if pool.waiting:
             self._grant_at = self.now()
         running = sum(lease.threads for lease in pool.held)

@@ -15,6 +15,7 @@ the lease is given back.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed knows only what `signal` makes of it
 import _socket
 import os
 import select
@@ -28,12 +29,14 @@ BUILD = "CUDAWHEEL_BUILD"
 # A program to put in front of the compiler, such as sccache.
 COMPILER_CACHE = "CUDAWHEEL_COMPILER_CACHE"
 
-_SIGKILL, _SIGPIPE = 9, 13
+_SIGKILL = 9
+# SIGPIPE and SIGXFSZ: Python ignores them, and what ignores them goes on writing to nobody.
+_IGNORED = (13, 25)
 _SOURCES = (".cu", ".cpp", ".cxx", ".cc", ".c++", ".C", ".c")
 _OBJECTS = (".o", ".a", ".so", ".lo")
-# Questions and half compilations: over in a moment, and CMake asks dozens of them.
+# Questions and half compilations: over in a moment, and CMake asks dozens of them. `-v` is none: `-Xptxas -v` compiles.
 _QUESTIONS = frozenset(
-    ("-E", "-M", "-MM", "-###", "-v", "-V", "--version", "--help", "-h", "--dryrun", "-dryrun", "--preprocess")
+    ("-E", "-M", "-MM", "-###", "-V", "--version", "--help", "-h", "--dryrun", "-dryrun", "--preprocess")
 )
 _QUESTION_STARTS = ("-print-", "--print-", "-dump", "--list-")
 # What is written when memory runs out: by nvcc of a part that was killed, by gcc, by LLVM, by C++ itself.
@@ -66,8 +69,9 @@ def subject_of(arguments: list[str], kind: str) -> str:
 
 def passes_of(arguments: list[str]) -> int:
     """Count the device passes of an nvcc command: one for each virtual architecture that it names."""
-    pieces = " ".join(arguments).replace('"', " ").split("arch=")[1:]
-    return max(1, len({piece.replace(",", " ").split()[0] for piece in pieces if piece.strip()}))
+    # `-march=native` for the host compiler names none.
+    pieces = " ".join(arguments).replace('"', " ").split("arch=compute_")[1:]
+    return max(1, len({piece.replace(",", " ").split(" ")[0] for piece in pieces}))
 
 
 def with_threads(arguments: list[str], threads: int) -> list[str]:
@@ -124,6 +128,8 @@ def compile_under_lease(connection: Connection, command: list[str], kind: str) -
         except OSError:
             break
         words = connection.hear()
+        while words == ["stop"]:  # said before the other end knew of this end
+            words = connection.hear()
         if words and words[0] != "go":
             _write(1, ended.out)
             _write(2, ended.err)
@@ -173,7 +179,7 @@ def _run(command: list[str], connection: Connection) -> Ended:
         {**os.environ, HOLDING: "1"},
         file_actions=[(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)],
         setpgroup=0,
-        setsigdef=(_SIGPIPE,),  # Python ignores it, and what ignores it goes on writing to nobody
+        setsigdef=_IGNORED,
     )
     _offer_to_the_killer(child)
     _await(child, connection)
@@ -234,6 +240,8 @@ def main(arguments: list[str]) -> int:
     socket, *command = arguments
     kind = "" if os.environ.get(HOLDING) else kind_of(command[1:])
     if not kind:
+        for number in _IGNORED:
+            _signal.signal(number, _signal.SIG_DFL)
         os.execv(command[0], command)  # noqa: S606 - the compiler that was called
     try:
         connection = Connection(socket)

@@ -1,7 +1,7 @@
 """Holds a build so that nothing of it can get away: no compiler outlives the build, and no build outlives cudawheel.
 
-A program of its own, run as `python -I -m cudawheel.schedule.leash LIFELINE SCORE GROUP COMMAND...`, between cudawheel
-and a package's backend. Every orphan below it becomes its child, whichever process group or session it moved to. When
+A program of its own, run as `python -IS leash.py LIFELINE SCORE GROUP COMMAND...`, between cudawheel and a package's
+backend. Every orphan below it becomes its child, whichever process group or session it moved to. When
 the backend ends, when somebody asks it to end, or when the other end of LIFELINE closes because cudawheel was killed,
 it ends everything below it.
 
@@ -20,8 +20,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-
-import psutil
 
 # Of prctl(2): orphans below this process become its children.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -84,13 +82,32 @@ def _reap() -> list[tuple[int, int]]:
 def end_descendants() -> None:
     """End all that runs below this process: politely, and after a moment for good."""
     start = time.monotonic()
-    while alive := psutil.Process().children(recursive=True):
-        polite = time.monotonic() - start < _GRACE_SECONDS
+    while alive := descendants(os.getpid()):
+        number = signal.SIGTERM if time.monotonic() - start < _GRACE_SECONDS else signal.SIGKILL
         for process in alive:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGTERM if polite else signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
         time.sleep(0.02)
         _reap()
+
+
+def descendants(process: int) -> list[int]:
+    """Give the ids of all processes below one, nearest first."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - hundreds of them, many times
+        if entry.isdigit():
+            children.setdefault(_parent(entry), []).append(int(entry))
+    found = [process]
+    for one in found:
+        found += children.get(one, [])
+    return found[1:]
+
+
+def _parent(process: str) -> int:
+    # The name of a program, which stands before the parent, may hold blanks and brackets (proc(5)).
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return 0
 
 
 def _write(path: str, text: str) -> None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
-from cudawheel.schedule.limits import GIB, MIB
+from cudawheel.schedule.limits import GIB
 from cudawheel.schedule.plot_scale import (
+    LOOKS,
+    NARROWEST_MARKED,
     TEXT,
     Point,
-    NARROWEST_MARKED,
     Scale,
     Span,
     bar,
+    beginning,
     beside,
     count,
     disc,
     duration,
     heights,
+    inscribe,
     label,
     memory,
     number,
@@ -35,6 +37,7 @@ from cudawheel.schedule.plot_scale import (
     squeeze,
     steps,
     style,
+    swatch,
     text_width,
     ticks,
     time_ticks,
@@ -43,12 +46,12 @@ from cudawheel.schedule.plot_scale import (
 from cudawheel.schedule.timeline import Event, Sample, Timeline, Unit
 
 _WIDTH, _MARGIN, _LEFT, _RIGHT = 900.0, 24.0, 58.0, 876.0
-_MOST_LANES = 40
-_BAR, _LANE = 26.0, 31.0
+# With few lanes there is room for two lines of text in a bar.
+_BAR, _TALL_BAR, _MOST_TALL_LANES, _MOST_LANES = 26.0, 45.0, 24, 40
 _NARROWEST_BAR = 3.0
 _MOST_SPOKEN = 5
-
-_LOOKS = {"device": "device code", "host": "host code", "link": "link", "dead": "out of memory", "failed": "failed"}
+# Less than this on the axis of time would be all decimals, in seconds.
+_SHORTEST = 0.1
 
 
 def plot(timeline: Timeline, *, title: str) -> str:
@@ -64,10 +67,8 @@ def plot(timeline: Timeline, *, title: str) -> str:
         y = _memory(picture, y)
         y = _threads(picture, y)
     y = _compilers(picture, y)
-    height = number(y)
-    picture.svg.set("viewBox", f"0 0 {number(_WIDTH)} {height}")
-    picture.svg.set("height", height)
-    picture.paper.set("height", height)
+    picture.svg.set("viewBox", f"0 0 {number(_WIDTH)} {number(y)}")
+    picture.svg.set("height", number(y))
     return ET.tostring(picture.svg, encoding="unicode")
 
 
@@ -76,7 +77,6 @@ class _Picture:
     """What is being drawn: `time` maps seconds onto pixels, `last` is the last of them, `prefix` starts every id."""
 
     svg: ET.Element
-    paper: ET.Element
     prefix: str
     time: Scale
     last: float
@@ -89,21 +89,19 @@ class _Picture:
     def begin(cls, timeline: Timeline, title: str) -> _Picture:
         ends = [
             *(sample.at for sample in timeline.samples),
-            *(time for event in timeline.events for time in (event.at, event.until or 0.0)),
+            *(event.until or event.at for event in timeline.events),
             *(unit.end for unit in timeline.units),
         ]
-        last = max(0.0, *ends, 0.0)
+        last = max(0.0, 0.0, *ends)
         # Several pictures may stand on one page, where an id must not occur twice.
         prefix = f"t{zlib.crc32(repr((title, timeline)).encode('utf-8', 'surrogatepass')):08x}"
         svg = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "class": "cudawheel-timeline"})
-        svg.set("width", number(_WIDTH))
-        svg.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
+        svg.attrib |= {"width": number(_WIDTH), "aria-labelledby": f"{prefix}-title {prefix}-desc"}
         events = sorted(timeline.events, key=lambda event: event.at)
         picture = cls(
             svg=svg,
-            paper=ET.Element("rect", {"class": "paper", "width": number(_WIDTH), "rx": "8"}),
             prefix=prefix,
-            time=Scale(most=last or 1.0, start=_LEFT, end=_RIGHT),
+            time=Scale(most=max(last, _SHORTEST), start=_LEFT, end=_RIGHT),
             last=last,
             timeline=timeline,
             samples=sorted(timeline.samples, key=lambda sample: sample.at),
@@ -113,7 +111,7 @@ class _Picture:
         put(svg, "title", text=title, id=f"{prefix}-title")
         put(svg, "desc", text=_description(picture), id=f"{prefix}-desc")
         style(svg, prefix=prefix)
-        svg.append(picture.paper)
+        put(svg, "rect", "paper", width="100%", height="100%", rx=8)
         return picture
 
     @property
@@ -137,8 +135,7 @@ def _header(picture: _Picture, title: str) -> float:
     facts = [duration(picture.last)] if picture.samples or timeline.units else []
     facts += [count(len(timeline.units), "compiler run")] if timeline.units else []
     if picture.samples:
-        peak = picture.peak
-        facts.append(f"peak {memory(peak.used)} of {memory(peak.budget)}")
+        facts.append(f"peak {memory(picture.peak.used)} of {memory(picture.peak.budget)}")
     troubles = [unit.outcome for unit in timeline.units if unit.outcome != "ok"]
     facts += [f"{troubles.count(outcome)} {outcome}" for outcome in sorted(set(troubles))]
     label(picture.svg, "muted", _MARGIN, 64, shorten(" · ".join(facts), _WIDTH - 2 * _MARGIN))
@@ -163,7 +160,7 @@ def _description(picture: _Picture) -> str:
     for event in picture.withheld[:_MOST_SPOKEN]:
         length = duration(picture.end_of(event) - event.at, spelled=True)
         spoken.append(f"Nothing was started for {length}: {event.text}.")
-    spoken += [f"{event.kind}: {event.text}." for event in picture.moments[:_MOST_SPOKEN]]
+    spoken += [f"{event.kind.capitalize()}: {event.text}." for event in picture.moments[:_MOST_SPOKEN]]
     return " ".join(spoken)
 
 
@@ -176,21 +173,10 @@ def _heading(picture: _Picture, y: float, words: str, entries: Sequence[tuple[st
         width = 32 + text_width(meaning)
         if x + width > _RIGHT:
             x, y = begin, y + 26
-        _swatch(picture, kind, x, y - 6)
+        swatch(picture.svg, kind, x, y - 6, prefix=picture.prefix)
         label(picture.svg, "muted", x + 32, y, meaning)
         x += width + 18
     return y + 12
-
-
-def _swatch(picture: _Picture, kind: str, x: float, y: float) -> None:
-    if kind in {"budget", "cores", "waiting"}:
-        put(picture.svg, "path", kind, d=path([(x, y), (x + 24, y)]))
-    elif kind in {event.kind for event in picture.moments}:
-        disc(picture.svg, kind, x + 12, y)
-    elif kind in _LOOKS:
-        bar(picture.svg, kind, (x, x + 24), (y - 9, 18), prefix=picture.prefix)
-    else:
-        put(picture.svg, "rect", kind, x=x, y=y - 7, width=24, height=14)
 
 
 def _events(picture: _Picture, y: float) -> float:
@@ -204,7 +190,8 @@ def _events(picture: _Picture, y: float) -> float:
         put(group, "title", text=f"withheld after {duration(event.at)}, for {length}: {event.text}")
         put(group, "rect", "withheld", x=left, y=y, width=right - left, height=top - y)
         put(group, "path", "flag", d=path([(left, y), (left, top)]))
-        if place := beside(without_folders(event.text), (taken, right - 7), (left + 7, following - 10), least=170):
+        before, after = (taken, right - 7), (max(taken, left + 7), following - 10)
+        if place := beside(without_folders(event.text), before, after, least=170):
             words, x, anchor = place
             label(group, "over", x, y + 18, words, anchor=anchor)
             taken = x + 12 + text_width(words) * (anchor == "start")
@@ -259,7 +246,7 @@ def _memory(picture: _Picture, y: float) -> float:
     entries += [(kind, kind) for kind in dict.fromkeys(event.kind for event in picture.moments)]
     top = _events(picture, _heading(picture, y, "Memory, GiB", entries))
     bottom = top + 210
-    most = max(MIB, *(max(sample.used, sample.budget + reserve) for sample in samples))
+    most = max(GIB / 4, *(max(sample.used, sample.budget + reserve) for sample in samples))
     scale = Scale(most=1.1 * most, start=bottom, end=top)
     after = _backdrop(picture, top, bottom)
     _levels(picture, scale, ticks(scale.most / GIB, at_most=5), GIB)
@@ -302,7 +289,8 @@ def _note_peak(picture: _Picture, scale: Scale, budget: Sequence[Point]) -> None
 def _threads(picture: _Picture, y: float) -> float:
     cores, samples = picture.timeline.cores, picture.samples
     waiting = max(sample.waiting for sample in samples)
-    entries = [("running", "running"), ("cores", count(cores, "core")), ("waiting", f"waiting, at most {waiting}")]
+    words = f"waiting, at most {waiting}" if waiting else "none waiting"
+    entries = [("running", "running"), ("cores", count(cores, "core")), ("waiting", words)]
     top = _heading(picture, y, "Threads", entries)
     bottom = top + 96
     busiest = max(1, cores, *(sample.running for sample in samples))
@@ -329,24 +317,27 @@ def _compilers(picture: _Picture, y: float) -> float:
         label(picture.svg, "muted", _WIDTH / 2, y + 40, words, anchor="middle")
         return y + 76
     present = set(map(_look, units))
-    top = y = _heading(picture, y, "Compilers", [(look, name) for look, name in _LOOKS.items() if look in present])
+    top = y = _heading(picture, y, "Compilers", [(look, name) for look, name in LOOKS.items() if look in present])
     builds, shown = _lanes(picture, units), units
     if sum(map(len, builds.values())) > _MOST_LANES:
         shown = sorted(units, key=lambda unit: unit.start - unit.end)[:_MOST_LANES]
         builds = _lanes(picture, shown)
+    lanes = sum(map(len, builds.values()))
+    height = _TALL_BAR if lanes <= _MOST_TALL_LANES else _BAR
     heading = 26.0 * (len({unit.build for unit in units}) > 1)
-    bottom = top + 6 + sum(heading + _LANE * len(lanes) for lanes in builds.values())
-    after = _backdrop(picture, top, bottom)
+    after = _backdrop(picture, top, bottom := top + 6 + heading * len(builds) + (height + 5) * lanes)
     _foreground(picture, top, bottom)
-    for build, lanes in builds.items():
+    for build, its_lanes in builds.items():
         if heading:
             label(picture.svg, "over strong", _LEFT + 6, y + 20, shorten(build, 0.9 * (_RIGHT - _LEFT)))
         y += heading
-        for lane in lanes:
+        its_units = [(unit.kind, unit.source.rpartition("/")[2]) for lane in its_lanes for unit, _ in lane]
+        alike = {kind: beginning(name for other, name in its_units if other == kind) for kind in dict(its_units)}
+        for lane in its_lanes:
             taken = _LEFT
             for (unit, extent), following in zip(lane, [*(left for _, (left, _) in lane[1:]), _RIGHT], strict=True):
-                taken = _compiler(picture, unit, extent, y + 4, (taken, following))
-            y += _LANE
+                taken = _compiler(picture, unit, (taken, *extent, following), (y + 4, height), alike[unit.kind])
+            y += height + 5
     if len(shown) < len(units):
         words = f"the {_MOST_LANES} longest runs; {count(len(units) - len(shown), 'shorter one')} left out"
         label(picture.svg, "muted", _LEFT, after + 18, words)
@@ -366,17 +357,18 @@ def _lanes(picture: _Picture, units: Sequence[Unit]) -> dict[str, list[list[tupl
     return {build: pack((unit for unit in units if unit.build == build), span) for build in builds}
 
 
-def _compiler(picture: _Picture, unit: Unit, extent: Span, y: float, room: Span) -> float:
+def _compiler(picture: _Picture, unit: Unit, extent: Sequence[float], down: Span, alike: str) -> float:
     """Draw the bar of a compiler run and write its name where there is room; give where the next name may begin.
 
     Args:
-        extent: where the bar begins and ends.
-        room: from where to where its name may reach.
+        extent: where its name may begin at the earliest, where the bar begins and ends, and where the name has to end.
+        down: y of the bar's top, and its height.
+        alike: what a short name can do without at its beginning.
     """
-    (left, right), name = extent, PurePosixPath(unit.source).name or unit.source
-    threads = f"\u00d7{unit.threads}"
+    taken, left, right, following = extent
     peak = memory(unit.peak) if unit.outcome == "ok" else f"{memory(unit.peak)}, {unit.outcome}"
-    group = bar(picture.svg, _look(unit), extent, (y, _BAR), prefix=picture.prefix)
+    figures = f"\u00d7{unit.threads}, {peak}"
+    group = bar(picture.svg, _look(unit), (left, right), down, prefix=picture.prefix)
     everything = (
         f"{unit.build}: {unit.source}, {unit.kind}, {unit.outcome}; {count(unit.threads, 'thread')} for "
         f"{count(unit.passes, 'pass', 'passes')}, {memory(unit.peak)} in its largest process, "
@@ -384,21 +376,24 @@ def _compiler(picture: _Picture, unit: Unit, extent: Span, y: float, room: Span)
     )
     put(group, "title", text=everything)
     start = 25 if right - left >= NARROWEST_MARKED else 7
-    inside = right - left - start - 6
-    full, brief = (f"{source} {threads}, {peak}" for source in (unit.source, name))
-    words = next((words for words in (full, brief) if text_width(words) <= inside), "")
-    if not words:
-        if place := beside(brief, (room[0] + 7, left - 7), (right + 7, room[1] - 7)):
+    inside, rows = right - left - start - 6, 2 if down[1] == _TALL_BAR else 1
+    name = unit.source.rpartition("/")[2]
+    stem = name.rpartition(".")[0] or name
+    names = (unit.source, name, stem, stem.removeprefix(alike))
+    lines = inscribe(names, figures, inside, rows=rows)
+    if not lines:
+        if place := beside(f"{name} {figures}", (taken + 7, left - 7), (right + 7, following - 7)):
             words, x, anchor = place
-            label(group, "over", x, y + 19, words, anchor=anchor)
+            label(group, "over", x, down[0] + down[1] / 2 + 6, words, anchor=anchor)
             return right + 7 + text_width(words) * (anchor == "start")
-        words = squeeze(name, threads, peak, inside)
-    clip = put(group, "svg", x=left, y=y, width=right - left, height=_BAR)
-    label(clip, "", start, 19, words)
+        lines = squeeze(names, figures, inside, rows=rows)
+    clip = put(group, "svg", x=left, y=down[0], width=right - left, height=down[1])
+    for row, words in enumerate(lines):
+        label(clip, "", start, down[1] / 2 + 6 + 19 * (row - (len(lines) - 1) / 2), words)
     return right
 
 
 def _look(unit: Unit) -> str:
     if unit.outcome != "ok":
         return "dead" if unit.outcome == "out of memory" else "failed"
-    return unit.kind if unit.kind in _LOOKS else "host"
+    return unit.kind if unit.kind in LOOKS else "host"

@@ -41,19 +41,21 @@ _NARROW_EM, _MIDDLE_EM, _UPPER_EM, _WIDE_EM = 0.4, 0.635, 0.75, 1.0
 # No label is longer than this; the rest of a longer text need not be measured.
 _LONGEST_LABEL = 200
 # Less of a name says nothing.
-_SHORTEST_NAME = 100.0
+_SHORTEST_NAME = 72.0
+# Fewer names than this have nothing in common that goes without saying.
+_FEWEST_ALIKE = 3
 _ILLEGAL_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _LIGHT = {
     "paper": "#ffffff", "ink": "#1f2933", "muted": "#5b6773", "grid": "#e3e7eb", "used": "#a9c4e2", "edge": "#3f73a8",
-    "band": "#e9ecef", "shade": "#e0a100", "threads": "#b4d6cd", "waiting": "#8a4f9e",
+    "band": "#e3e7eb", "shade": "#e0a100", "veil": ".18", "threads": "#b4d6cd", "waiting": "#8a4f9e",
     "device": "#d3e2f3", "device_edge": "#3f73a8", "host": "#cfe8e0", "host_edge": "#2f7d69",
     "link": "#e2daf0", "link_edge": "#74569f", "dead": "#fbd9d7", "dead_edge": "#c22f2f",
     "failed": "#fde3c8", "failed_edge": "#b65c06",
 }  # fmt: skip
 _DARK = {
     "paper": "#10151b", "ink": "#e4e9ee", "muted": "#9aa6b2", "grid": "#28313a", "used": "#2f5579", "edge": "#7fb0e0",
-    "band": "#252d35", "shade": "#e0b040", "threads": "#2c5f55", "waiting": "#cf9be0",
+    "band": "#2c3640", "shade": "#f0b83c", "veil": ".24", "threads": "#2c5f55", "waiting": "#cf9be0",
     "device": "#213f5e", "device_edge": "#7fb0e0", "host": "#1d4a40", "host_edge": "#6cc2ab",
     "link": "#3d3157", "link_edge": "#b59ce0", "dead": "#5a2023", "dead_edge": "#ff8080",
     "failed": "#553410", "failed_edge": "#f3a04f",
@@ -71,16 +73,20 @@ text{fill:$ink} .muted{fill:$muted} .strong{font-weight:600} .title{font-size:23
 .budget{fill:none;stroke:$ink;stroke-width:2.25} .dot{fill:$edge;stroke:$paper;stroke-width:2}
 .running{fill:$threads;stroke:$host_edge;stroke-width:1.25;fill-opacity:.88}
 .cores{fill:none;stroke:$ink;stroke-width:2;stroke-dasharray:7 5} .waiting{fill:none;stroke:$waiting;stroke-width:1.5}
-.withheld{fill:$shade;fill-opacity:.18} .flag{fill:none;stroke:$shade;stroke-width:2}
+.withheld{fill:$shade;fill-opacity:$veil} .flag{fill:none;stroke:$shade;stroke-width:2}
 .moment{fill:none;stroke:$muted;stroke-width:1.25;stroke-dasharray:2 3}
 .disc{fill:$paper;stroke-width:1.5} .mark{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 .killed *{stroke:$dead_edge} .stopped *{stroke:$failed_edge} .again *{stroke:$edge} .alone *{stroke:$link_edge}
 .device *{stroke:$device_edge} .device .bar{fill:$device} .host *{stroke:$host_edge} .host .bar{fill:$host}
 .link *{stroke:$link_edge} .link .bar{fill:$link} .dead *{stroke:$dead_edge} .dead .bar{fill:$dead}
 .failed *{stroke:$failed_edge} .failed .bar{fill:$failed} .unit text{stroke:none} .unit .over{stroke:$paper}
-.hatch{fill:none;stroke:$dead_edge;stroke-opacity:.28;stroke-width:2}
-.dots{fill:none;stroke:$failed_edge;stroke-opacity:.28;stroke-width:2}
+.hatch{fill:none;stroke:$dead_edge;stroke-opacity:.22;stroke-width:2}
+.dots{fill:none;stroke:$failed_edge;stroke-opacity:.22;stroke-width:2}
 """
+
+# How a compiler run may look, and what that means.
+LOOKS = {"device": "device code", "host": "host code", "link": "link", "dead": "out of memory", "failed": "failed"}
+_LINES = frozenset({"budget", "cores", "waiting"})
 
 # Each within a square of 12 pixels around the origin; shapes, so that nothing is told by colour alone.
 _MARKS = {
@@ -120,7 +126,7 @@ def ticks(most: float, *, at_most: int, least_step: float = 0.0) -> list[float]:
 
     Args:
         most: end of the axis, more than 0.
-        at_most: so many steps.
+        at_most: so many steps, 3 or more.
         least_step: no finer than this, itself such a step.
     """
     rough = most / at_most
@@ -220,14 +226,33 @@ def shorten(text: str, room: float, *, size: float = TEXT, in_the_middle: bool =
     return cut(kept) if kept else ""
 
 
-def squeeze(name: str, threads: str, peak: str, room: float) -> str:
-    """Give what of a bar's label fits into `room` and still says something: cut names say less than whole figures."""
-    figures = f"{threads}, {peak}"
-    stem = name.rpartition(".")[0] or name
-    for_stem = room - text_width(f" {figures}")
-    if for_stem >= _SHORTEST_NAME:
-        return f"{shorten(stem, for_stem, in_the_middle=True)} {figures}"
-    return next((words for words in (name, stem, figures, peak) if text_width(words) <= room), "")
+def inscribe(names: Iterable[str], figures: str, room: float, *, rows: int) -> list[str]:
+    """Give the lines of a bar's label with the first name that it fits with, uncut, into `room`; or nothing.
+
+    Args:
+        rows: 1 for the figures after the name, 2 for the figures below it.
+    """
+    labels = ([name, figures] if rows > 1 else [f"{name} {figures}"] for name in names)
+    return next((lines for lines in labels if max(map(text_width, lines)) <= room), [])
+
+
+def squeeze(names: Sequence[str], figures: str, room: float, *, rows: int) -> list[str]:
+    """Give the lines of a bar's label cut down to `room`, its last name at need; at worst nothing."""
+    for_name = room if rows > 1 else room - text_width(f" {figures}")
+    figures = next((words for words in (figures, figures.partition(", ")[2]) if text_width(words) <= room), "")
+    cut = shorten(names[-1], for_name) if for_name >= _SHORTEST_NAME else ""
+    name = next((name for name in names if text_width(name) <= for_name), cut)
+    return [words for words in ([name, figures] if rows > 1 else [f"{name} {figures}".strip()]) if words]
+
+
+def beginning(names: Iterable[str]) -> str:
+    """Give the words that all of some names begin with; nothing where there are too few to tell."""
+    several = set(names)
+    if len(several) < _FEWEST_ALIKE:
+        return ""
+    first, last = min(several), max(several)
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[: first.rfind("_", 0, same) + 1]
 
 
 def beside(
@@ -329,6 +354,18 @@ def disc(parent: ET.Element, kind: str, x: float, y: float) -> None:
     group = put(parent, "g", kind, transform=f"translate({number(x)} {number(y)})")
     put(group, "circle", "disc", r=9)
     put(group, "path", "mark", d=_MARKS[kind])
+
+
+def swatch(parent: ET.Element, kind: str, x: float, y: float, *, prefix: str) -> None:
+    """Draw what a legend shows of a thing, 24 pixels wide, from its middle on the left; `prefix` as for bars."""
+    if kind in _LINES:
+        put(parent, "path", kind, d=path([(x, y), (x + 24, y)]))
+    elif kind in LOOKS:
+        bar(parent, kind, (x, x + 24), (y - 9, 18), prefix=prefix)
+    elif kind in _MARKS:
+        disc(parent, kind, x + 12, y)
+    else:
+        put(parent, "rect", kind, x=x, y=y - 7, width=24, height=14)
 
 
 def style(svg: ET.Element, *, prefix: str) -> None:

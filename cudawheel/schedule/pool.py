@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from cudawheel.schedule.allocation import choose_threads, longest_first
 from cudawheel.schedule.demand import Demand, Lease
+from cudawheel.schedule.neighbours import Claims
 
 # How long smaller demands may be let past one that finds no room, in seconds; then what comes free is kept for it.
 _PATIENCE = 30.0
@@ -25,12 +26,14 @@ class Pool:
     Attributes:
         room: to be set whenever the machine was looked at, together with `resident` of the leases.
         withheld: why nothing new may start now; empty when it may.
+        elsewhere: what other pools on this machine have promised.
     """
 
     def __init__(self, *, slots: int, room: int) -> None:
         self.slots = slots
         self.room = room
         self.withheld = ""
+        self.elsewhere = Claims()
         self._waiting: dict[Demand, float] = {}
         self._held: list[Lease] = []
 
@@ -46,13 +49,21 @@ class Pool:
 
     @property
     def unclaimed(self) -> int:
-        """Bytes that no lease holds or may still grow into."""
-        return self.room - sum(lease.growth for lease in self._held)
+        """Bytes that no lease holds or may still grow into, here or elsewhere."""
+        return self.room - self.elsewhere.memory - self.claims.memory
 
     @property
     def free_slots(self) -> int:
-        """Slots that nobody holds."""
-        return self.slots - sum(lease.threads for lease in self._held)
+        """Slots that nobody holds; one is always left to a pool of which nothing runs."""
+        free = self.slots - self.elsewhere.threads - self.claims.threads
+        return free if self._held else max(1, free)
+
+    @property
+    def claims(self) -> Claims:
+        """What the leases may still take."""
+        return Claims(
+            memory=sum(lease.growth for lease in self._held), threads=sum(lease.threads for lease in self._held)
+        )
 
     def ask(self, demand: Demand, now: float) -> None:
         """Put a demand into the queue."""
@@ -79,7 +90,8 @@ class Pool:
         # The expected end of what runs is counted from its start; what is overdue may end at any moment.
         running = [(held, max(0.0, held.started + held.demand.seconds(held.threads) - now)) for held in self._held]
         memory = self.unclaimed + sum(held.reserved for held in self._held)
-        threads = choose_threads(order, running, slots=self.slots, memory=memory)
+        slots = self.free_slots + self.claims.threads
+        threads = choose_threads(order, running, slots=slots, memory=memory)
         for demand in order:
             lease = self._try(demand, threads[demand], now)
             if lease is not None:
@@ -92,7 +104,7 @@ class Pool:
         return self._start(demand, 1, now)
 
     def _try(self, demand: Demand, threads: int, now: float) -> Lease | None:
-        if demand.alone and self._held:
+        if self._held and (demand.alone or self.withheld):
             return None
         if any(held.demand.alone for held in self._held):
             return None

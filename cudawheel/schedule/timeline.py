@@ -112,7 +112,11 @@ class Timeline:
                 for e in self.events
                 if (e.until if e.until is not None else e.at) >= start and e.at <= end
             ],
-            units=[replace(u, start=u.start - start, end=u.end - start) for u in self.units if u.end >= start],
+            units=[
+                replace(u, start=u.start - start, end=u.end - start)
+                for u in self.units
+                if u.end >= start and u.start <= end
+            ],
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from loopback_server import Site, serving
 from small_packages import write_recipe, write_wheel
 
 from cudawheel.recipe.loading import LoadedRecipe, load_recipe
+from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.history import History
+from cudawheel.schedule.jobserver import Jobserver
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -42,6 +45,13 @@ def load(tmp_path: Path) -> Load:
         return load_recipe(write_recipe(tmp_path / "recipes", *sources, build=build))
 
     return load_
+
+
+@pytest.fixture
+def jobserver(tmp_path: Path) -> Iterator[Jobserver]:
+    """A jobserver that makes no cgroup: which ones a machine allows is no matter of the builder's."""
+    with Jobserver(BudgetRequest(), History(tmp_path / "costs.sqlite"), confined=False) as serving_:
+        yield serving_
 
 
 @pytest.fixture

@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fake_tools import PLAIN_TAG, build_request, compiler, give, toolchain
+from fake_tools import PLAIN_TAG, build_request, compiler, give, toolchain, write_toolkit
 from listening import Heard
 
 from cudawheel.audit import report
-from cudawheel.builder import build
+from cudawheel.builder import tools
 from cudawheel.errors import CudawheelError
 from cudawheel.factory import job, proof
 from cudawheel.factory.factory import make_wheel
 
 
 def main(recipe: Path, folder: Path, wheelhouse: Path) -> int:
-    build.provide = give(toolchain(folder / "cuda"))
-    build.find_host_compiler = job.find_host_compiler = give(compiler())  # type: ignore[attr-defined]
+    tools.provide = give(toolchain(write_toolkit(folder / "cuda")))
+    tools.find_host_compiler = job.find_host_compiler = give(compiler())  # type: ignore[attr-defined]
     proof.find_platform_tag = report.find_platform_tag = give(PLAIN_TAG)  # type: ignore[attr-defined]
     heard = Heard()
     try:

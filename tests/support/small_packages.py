@@ -26,6 +26,9 @@ ORDERS = json.loads(pathlib.Path(__file__).with_name("orders.json").read_text())
 
 def get_requires_for_build_wheel(config_settings=None):
     print("asked what it needs")
+    for command in ORDERS.get("run_first", []):
+        if subprocess.call(command, shell=True):
+            sys.exit(1)
     if ORDERS.get("refuses_to_say"):
         sys.exit(3)
     return ORDERS.get("needs", [])
@@ -52,6 +55,12 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         pathlib.Path(ORDERS["hold"] + ".pid").write_text(str(os.getpid()))
         while os.path.exists(ORDERS["hold"]):
             time.sleep(0.02)
+    for command in ORDERS.get("run", []):
+        if subprocess.call(command, shell=True):
+            sys.exit(1)
+    if int(os.environ.get("MAX_JOBS", 0)) > ORDERS.get("most_jobs", 1000):
+        print("c++: fatal error: Killed signal terminated program cc1plus", flush=True)
+        sys.exit(1)
     if ORDERS.get("killed"):
         os.kill(os.getpid(), signal.SIGKILL)
     if ORDERS.get("fails"):
@@ -148,6 +157,7 @@ torch = ["2.11"]
 
 [build]
 cuda = "optional"
+memory-per-job = 0.1
 {build}
 
 [wheel]

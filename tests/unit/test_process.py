@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cudawheel.process import NOT_FOUND, TIMED_OUT, Finished, capture, stream
+from cudawheel.process import NOT_FOUND, TIMED_OUT, Finished, capture, end_all, stream
 
 # Prints its child's process id, then waits for it: a build with a compiler under it.
 PARENT = (
@@ -364,6 +364,27 @@ def test_a_stream_leaves_no_descriptor_open(tmp_path: Path) -> None:
     for command in (python("pass"), ["/nowhere/ninja"]):
         stream(command, log=tmp_path / "log")
     assert descriptors() == before
+
+
+def test_all_that_is_streamed_can_be_ended_by_another_thread(tmp_path: Path) -> None:
+    ready, done = threading.Barrier(3), []
+
+    def listen(line: str) -> None:
+        assert line.isdigit()
+        ready.wait(30)
+
+    def run(name: str) -> None:
+        done.append(stream(python(SELF + SLEEPER), log=tmp_path / name, on_line=listen))
+
+    waiting = [threading.Thread(target=run, args=(name,)) for name in ("one", "other")]
+    for thread in waiting:
+        thread.start()
+    ready.wait(30)
+    end_all()
+    for thread in waiting:
+        thread.join()
+    assert [finished.code for finished in done] == [-signal.SIGTERM] * 2
+    end_all()  # there is nothing left to end
 
 
 def test_an_exception_of_what_gives_the_holder_is_passed_on(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_tools import PYTHON, compiler, give, toolchain
+from fake_tools import PYTHON, compiler, give, toolchain, write_toolkit
 from listening import Heard
 from small_packages import MACHINE, path_source, write_project
 
 from cudawheel.builder import build
+from cudawheel.builder import tools as builder_tools
 from cudawheel.builder.build import BuiltWheel, build_variant
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.order import BuildOrder, Workplace
@@ -22,18 +23,20 @@ from cudawheel.builder.sources import fetch
 from cudawheel.errors import BuildError, CapabilityError, InstallError
 from cudawheel.model.progress import Silent
 from cudawheel.plan.plan import Machine, Selection, make_plan
+from cudawheel.schedule.jobserver import Jobserver
 
 Build = Callable[..., BuiltWheel]
 
 SHOWN = ["CUDAWHEEL_CUDA_HOME", "CUDA_HOME", "CXX", "FORCE_CUDA", "MAX_JOBS", "TMPDIR", "TORCH_CUDA_ARCH_LIST"]
+FINGERPRINT = "0" * 64
 
 
 @pytest.fixture
-def run(links: Path, load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+def run(links: Path, load, jobserver: Jobserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Write the project as ordered, and build it."""
     del links
-    monkeypatch.setattr(build, "provide", give(toolchain(tmp_path / "cuda")))
-    monkeypatch.setattr(build, "find_host_compiler", give(compiler()))
+    monkeypatch.setattr(builder_tools, "provide", give(toolchain(write_toolkit(tmp_path / "cuda"))))
+    monkeypatch.setattr(builder_tools, "find_host_compiler", give(compiler()))
 
     def run_(heard: Heard | None = None, settings: str = "", **orders: Any) -> BuiltWheel:
         write_project(tmp_path / "recipes" / "here", **orders)
@@ -43,12 +46,17 @@ def run(links: Path, load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> B
         order = BuildOrder(
             loaded=loaded,
             fetched=fetch(loaded, loaded.recipe.sources, tmp_path / "cache", Silent()),
+            fingerprint=FINGERPRINT,
             settings=loaded.recipe.build,
             variant=plan.variants[0],
             toolchain="system",
         )
         place = Workplace(
-            cache=tmp_path / "cache", work=tmp_path / "work", log=tmp_path / "log", environ=dict(os.environ)
+            cache=tmp_path / "cache",
+            work=tmp_path / "work",
+            log=tmp_path / "log",
+            environ=dict(os.environ),
+            jobserver=jobserver,
         )
         return build_variant(order, place, heard or Heard())
 
@@ -60,27 +68,30 @@ def said(tmp_path: Path, first: str) -> Any:
     return json.loads(next(line for line in lines if line.startswith(f"{first} ")).split(" ", 1)[1])
 
 
-def test_a_variant_becomes_a_wheel(run: Build, tmp_path: Path) -> None:
+def test_a_variant_becomes_a_wheel(run: Build, jobserver: Jobserver, tmp_path: Path) -> None:
     heard = Heard()
     built = run(heard)
     assert zipfile.is_zipfile(built.wheel)
     assert built.wheel.is_relative_to(tmp_path / "work")
     assert built.environment.version_of("torch") == "2.11.0"
     assert heard.phases == ["environment", "toolkit", "backend", "compiling"]
-    assert f"{built.tools.allocation.jobs} jobs" in heard.notes[-1]
+    assert (built.budget, built.confinement) == (str(jobserver.budget), "oom_score_adj alone")
     assert 0 <= built.seconds_until_compiling <= built.seconds
 
 
-def test_the_backend_hears_of_toolkit_capabilities_and_jobs(run: Build, tmp_path: Path) -> None:
+def test_the_backend_hears_of_capabilities_and_jobs_and_of_compilers_that_wait_their_turn(
+    run: Build, jobserver: Jobserver, tmp_path: Path
+) -> None:
     built = run(show=SHOWN, settings='environment = { FORCE_CUDA = "1" }\nconfig-settings = { "cmake.define.A" = "1" }')
     heard = said(tmp_path, "variables")
-    home = str(tmp_path / "cuda")
+    compilers = tmp_path / "work" / "compilers"
+    home = str(compilers / "cuda")
     assert heard == {
         "CUDAWHEEL_CUDA_HOME": home,
         "CUDA_HOME": home,
-        "CXX": "/usr/bin/g++",
+        "CXX": str(compilers / "host" / "g++"),
         "FORCE_CUDA": "1",
-        "MAX_JOBS": str(built.tools.allocation.jobs),
+        "MAX_JOBS": str(2 * jobserver.budget.slots),
         "TMPDIR": str(tmp_path / "work" / "tmp"),
         "TORCH_CUDA_ARCH_LIST": "8.0;9.0+PTX",
     }
@@ -123,7 +134,7 @@ def test_leftovers_of_a_killed_build_are_gone(run: Build, tmp_path: Path) -> Non
 def test_a_capability_that_nvcc_does_not_know_is_refused_before_compiling(
     run: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "provide", give(toolchain(tmp_path / "cuda", "9.0", "12.0")))
+    monkeypatch.setattr(builder_tools, "provide", give(toolchain(tmp_path / "cuda", "9.0", "12.0")))
     heard = Heard()
     with pytest.raises(CapabilityError, match=r"nvcc 13\.0\.88 cannot compile for 8\.0") as caught:
         run(heard)

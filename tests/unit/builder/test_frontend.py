@@ -19,6 +19,7 @@ from cudawheel.builder.diagnosis import known_failures
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.frontend import Backend, static_requires
 from cudawheel.errors import BuildError, DiskFullError, OutOfMemoryError
+from cudawheel.schedule.confinement import Confinement
 
 
 def backend(project: Path, heard: Heard | None = None, **environ: str) -> Backend:
@@ -30,7 +31,14 @@ def backend(project: Path, heard: Heard | None = None, **environ: str) -> Backen
         packages=(),
     )
     path = {"PATH": os.environ["PATH"]}
-    return Backend(project, environment, {**path, **environ}, log=project.parent / "log", progress=heard or Heard())
+    return Backend(
+        project,
+        environment,
+        {**path, **environ},
+        log=project.parent / "log",
+        progress=heard or Heard(),
+        confinement=Confinement(),
+    )
 
 
 def log_of(tmp_path: Path) -> str:
@@ -141,6 +149,28 @@ def test_ctrl_c_ends_the_backend_and_all_it_started(tmp_path: Path) -> None:
     for pid in map(int, pids.read_text().split()):
         assert has_ended(pid)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_nothing_that_a_backend_left_running_outlives_it(tmp_path: Path) -> None:
+    """A compiler server that moved to a session of its own would hold memory that nobody counts any more."""
+    leave = f"setsid sleep 600 & echo $! > {tmp_path}/pid"
+    wheel = backend(write_project(tmp_path / "project", run=[leave])).build_wheel({}, tmp_path / "out")
+    assert wheel.is_file()
+    assert has_ended(int((tmp_path / "pid").read_text()))
+
+
+def test_a_failure_is_explained_by_the_output_of_its_own_run(tmp_path: Path) -> None:
+    """The log holds earlier runs as well, and what they said is no cause of this one's end."""
+    known = known_failures()[0].example
+    project = write_project(tmp_path / "project", say=[known], fails=True)
+    with pytest.raises(OutOfMemoryError):
+        backend(project).build_wheel({}, tmp_path / "out")
+    write_project(project, say=["a.cu(7): error: no"], fails=True)
+    with pytest.raises(BuildError) as caught:
+        backend(project).build_wheel({}, tmp_path / "out")
+    assert type(caught.value) is BuildError
+    assert known in log_of(tmp_path)
+    assert known not in caught.value.why
 
 
 def has_ended(pid: int) -> bool:

@@ -43,7 +43,7 @@ def test_a_log_gets_one_line_a_phase_and_a_step() -> None:
     assert lines == [
         "source upstream",
         "compiling",
-        "compiling [3/9] 1.0 of 2.5 GiB, 2 compiling, 3 waiting",
+        "compiling [3/9]  1.0 of 2.5 GiB, 2 compiling, 3 waiting",
         "FALLBACK [bold] is no markup",
     ]
 
@@ -52,7 +52,7 @@ def test_a_terminal_gets_one_living_line() -> None:
     screen, sink = console(terminal=True)
     progress = BuildProgress(screen)
     tell(progress)
-    screen.print(progress._line())
+    screen.print(progress._render())
     text = sink.getvalue()
     assert "FALLBACK [bold] is no markup" in text
     assert "compiling  [3/9]" in text
@@ -65,7 +65,7 @@ def test_nothing_is_said_of_compilers_that_wait_when_none_does() -> None:
         progress.phase("compiling")
         progress.compilers(0, 1 << 30, 1, 0)
         progress.steps(1, 9)
-    assert sink.getvalue().splitlines()[-1].endswith("compiling [1/9] 0.0 of 1.0 GiB, 1 compiling")
+    assert sink.getvalue().splitlines()[-1].endswith("compiling [1/9]  0.0 of 1.0 GiB, 1 compiling")
 
 
 @pytest.mark.parametrize(("terminal", "lines"), [(False, 2), (True, 0)])
@@ -86,6 +86,42 @@ def test_a_log_in_which_nothing_moves_is_told_that_it_goes_on(
         "1.0 of 2.5 GiB, 2 compiling, 3 waiting",
         "2.0 of 2.5 GiB, 2 compiling, 3 waiting",
     ][:lines]
+
+
+def tell_of_two(progress: BuildProgress) -> None:
+    with progress:
+        one, other = progress.of_variant("cp311"), progress.of_variant("cp312")
+        one.phase("source", "upstream")
+        other.phase("compiling")
+        other.steps(1, 2)
+        one.note("FALLBACK")
+        one.compilers(1 << 30, 2 << 30, 1, 0)
+        one.phase("naming")
+
+
+def test_of_several_builds_each_line_of_a_log_names_its_own() -> None:
+    screen, sink = console(terminal=False)
+    tell_of_two(BuildProgress(screen))
+    lines = [line.split("] ", 1)[1] for line in sink.getvalue().splitlines()]
+    assert lines == [
+        "cp311: source upstream",
+        "cp312: compiling",
+        "cp312: compiling [1/2]",
+        "cp311: FALLBACK",
+        "cp311: naming",
+    ]
+
+
+def test_of_several_builds_a_terminal_shows_a_line_each_and_the_machine_once() -> None:
+    screen, sink = console(terminal=True)
+    progress = BuildProgress(screen)
+    tell_of_two(progress)
+    sink.truncate(0)
+    screen.print(progress._render())
+    shown = [line[line.index("cp31") :] for line in sink.getvalue().splitlines()]
+    assert [line.split()[:2] for line in shown] == [["cp311", "naming"], ["cp312", "compiling"]]
+    assert "1.0 of 2.0 GiB, 1 compiling" not in shown[0]
+    assert "1.0 of 2.0 GiB, 1 compiling" in shown[1]
 
 
 def test_a_terminal_is_left_in_order_when_a_build_fails() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -15,14 +16,16 @@ from git_repositories import commit, new_repository
 from listening import Heard
 from small_packages import git_source, path_source, write_project, write_recipe, write_wheel
 
-from cudawheel.builder.build import BuiltWheel, Tools
+from cudawheel.builder.build import BuiltWheel
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import lay_out
+from cudawheel.builder.tools import Tools
 from cudawheel.errors import (
     AuditError,
     CapabilityError,
     HostCompilerError,
+    MemoryBudgetError,
     PlanError,
     RecipeError,
     SourceUnreachableError,
@@ -37,9 +40,37 @@ from cudawheel.model.progress import Progress
 from cudawheel.model.version import TorchVersion
 from cudawheel.model.wheel_name import local_version
 from cudawheel.plan.plan import Selection
-from cudawheel.schedule.budget import Allocation
+from cudawheel.schedule import jobserver as jobserver_module
+from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.confinement import Confinement
+from cudawheel.schedule.history import History
+from cudawheel.schedule.jobserver import Jobserver
+from cudawheel.schedule.limits import GIB, MIB
+from cudawheel.schedule.timeline import Sample, Timeline, Unit
 
 PHASES = ["source", "compiling", "audit"]
+
+
+def unit(source: str, *, start: float, threads: int, peak: int) -> Unit:
+    return Unit(
+        build="tiny-ext",
+        source=source,
+        kind="device",
+        passes=3,
+        threads=threads,
+        start=start,
+        end=start + 10,
+        peak=peak,
+        outcome="ok",
+    )
+
+
+TIMELINE = Timeline(
+    reserve=GIB,
+    cores=4,
+    samples=[Sample(at=5.0, used=5 * GIB, budget=8 * GIB, running=3, waiting=0)],
+    units=[unit("a.cu", start=0.0, threads=2, peak=2 * GIB), unit("b.cu", start=5.0, threads=1, peak=3 * GIB)],
+)
 
 
 class Rooms:
@@ -47,33 +78,33 @@ class Rooms:
 
     Attributes:
         built: labels of the sources that were built, in order.
+        places: where each of them was.
         pins: what the build environment is said to hold.
     """
 
     def __init__(self) -> None:
         self.built: list[str] = []
+        self.places: list[Workplace] = []
         self.pins: tuple[str, ...] = ("torch==2.11.0",)
 
     def build(self, order: BuildOrder, place: Workplace, progress: Progress) -> BuiltWheel:
         progress.phase("compiling")
         lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
         self.built.append(order.fetched.source.label)
+        self.places.append(place)
         environment = Environment(
             folder=place.cache, python=Path("python"), site_packages=place.cache, packages=self.pins
         )
         return BuiltWheel(
             wheel=write_wheel(place.work, "tiny-ext", "1.0"),
             environment=environment,
-            tools=Tools(
-                toolchain=toolchain(place.cache),
-                compiler=compiler(),
-                allocation=Allocation(jobs=1, available=1, reason="1 job"),
-            ),
+            tools=Tools(toolchain=toolchain(place.cache), compiler=compiler()),
             variables={},
             seconds=1.0,
             seconds_until_compiling=0.5,
-            peak_memory=1,
-            largest_process=1,
+            timeline=TIMELINE,
+            budget=str(place.jobserver.budget),
+            confinement=str(place.jobserver.confinement),
         )
 
     def prove(self, order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Progress) -> Proof:
@@ -90,6 +121,8 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> Rooms:
     monkeypatch.setattr(making, "build_variant", rooms.build)
     monkeypatch.setattr(making, "prove", rooms.prove)
     monkeypatch.setattr(job, "find_host_compiler", give(compiler()))
+    # Nothing is compiled here that a cgroup could hold.
+    monkeypatch.setattr(jobserver_module, "confine", lambda _limit, _root: nullcontext(Confinement()))
     return rooms
 
 
@@ -270,10 +303,11 @@ def rewrite(asked: BuildRequest, old: str, new: str) -> BuildRequest:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda asked: rewrite(asked, "[build]", "[build]\nmemory-per-job = 1.0"),
+        lambda asked: rewrite(asked, "memory-per-job = 0.1", "memory-per-job = 0.2"),
         lambda asked: rewrite(asked, "[build]", "# a remark\n[build]"),
         lambda asked: replace(asked, wheelhouse=asked.wheelhouse.with_name("elsewhere")),
         lambda asked: replace(asked, environ={}),
+        lambda asked: replace(asked, allowed=BudgetRequest(memory=1 << 40, jobs=1, force=True)),
     ],
 )
 def test_what_goes_into_no_wheel_makes_no_difference(
@@ -300,7 +334,7 @@ def test_ctrl_c_leaves_nothing_and_the_next_run_succeeds(phase: str, asked: Buil
     assert not made.cached
     own, *rest = in_wheelhouse(asked)
     assert own.startswith("cudawheel-")
-    assert rest == [made.wheel.name, f"{made.wheel.name}.json"]
+    assert rest == [f"{made.wheel.name}{ending}" for ending in ("", ".json", ".svg")]
 
 
 def test_a_wheel_that_fails_its_audit_is_not_stored(
@@ -388,3 +422,68 @@ def test_the_record_says_what_went_in(asked: BuildRequest) -> None:
         "host_compiler": "gcc 14.2.0",
     }
     assert record["build"]["environment"] == ["torch==2.11.0"]
+
+
+def test_the_record_says_what_it_took(asked: BuildRequest) -> None:
+    build = make_wheel(asked, Heard()).record["build"]
+    assert (build["peak_memory"], build["largest_process"], build["most_compilers"]) == (5 * GIB, 3 * GIB, 3)
+    assert build["confinement"] == "oom_score_adj alone"
+    assert "kept in reserve" in build["budget"]
+    assert Timeline.from_json(json.loads(json.dumps(build["timeline"]))) == TIMELINE
+
+
+def test_a_picture_of_memory_and_compilers_lies_beside_the_wheel(asked: BuildRequest) -> None:
+    made = make_wheel(asked, Heard())
+    picture = made.wheel.with_name(f"{made.wheel.name}.svg")
+    content = picture.read_bytes()
+    assert b"a.cu" in content
+    picture.unlink()
+    assert make_wheel(asked, Heard()).cached
+    assert picture.read_bytes() == content, "it is drawn from the record"
+
+
+def test_it_is_said_before_compiling_what_will_run_at_once_and_why(asked: BuildRequest) -> None:
+    heard = Heard()
+    make_wheel(replace(asked, allowed=BudgetRequest(jobs=1)), heard)
+    (note,) = heard.notes
+    assert note.startswith("up to 1 compiler at once (0.1 GiB each, never measured here), limited by cores")
+    assert "GiB of memory" in note
+
+
+def test_a_build_of_which_one_compiler_finds_no_room_is_refused(asked: BuildRequest, rooms: Rooms) -> None:
+    heard = Heard()
+    with pytest.raises(MemoryBudgetError, match=r"needs 0\.1 GiB, and 0\.0 GiB may be used") as caught:
+        make_wheel(replace(asked, allowed=BudgetRequest(memory=10 * MIB)), heard)
+    assert "within --memory" in caught.value.why
+    assert "--force" in caught.value.remedy
+    assert "memory-per-job" in caught.value.remedy
+    assert (rooms.built, heard.phases) == ([], ["source"])
+    assert in_wheelhouse(asked) == []
+
+
+def test_a_build_that_is_forced_is_tried_in_whatever_room_there_is(asked: BuildRequest, rooms: Rooms) -> None:
+    make_wheel(replace(asked, allowed=BudgetRequest(memory=10 * MIB, force=True)), Heard())
+    assert rooms.built == ["upstream"]
+
+
+def test_a_wheel_that_is_there_needs_no_room(asked: BuildRequest) -> None:
+    make_wheel(asked, Heard())
+    assert make_wheel(replace(asked, allowed=BudgetRequest(memory=1)), Heard()).cached
+
+
+def test_builds_can_share_a_jobserver(asked: BuildRequest, rooms: Rooms, tmp_path: Path) -> None:
+    with Jobserver(BudgetRequest(), History(tmp_path / "costs.sqlite"), confined=False) as jobserver:
+        for source in ("upstream", "bundled"):
+            make_wheel(replace(asked, source=source), Heard(), jobserver)
+        assert jobserver.socket.exists(), "it is not theirs to close"
+    assert rooms.built == ["upstream", "bundled"]
+    assert [place.jobserver for place in rooms.places] == [jobserver] * 2
+
+
+def test_a_build_has_a_jobserver_to_itself_unless_it_is_given_one(asked: BuildRequest, rooms: Rooms) -> None:
+    make_wheel(asked, Heard())
+    make_wheel(replace(asked, source="bundled"), Heard())
+    one, other = (place.jobserver for place in rooms.places)
+    assert one is not other
+    assert not one.socket.parent.exists()
+    assert (asked.cache / "work").is_dir()

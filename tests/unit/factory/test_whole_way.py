@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import fake_tools
+import psutil
 import pytest
-from fake_tools import PLAIN_TAG, build_request, compiler, give, toolchain
+from fake_tools import PLAIN_TAG, build_request, compiler, give, toolchain, write_program, write_toolkit
 from listening import Heard
 from small_packages import path_source, sha256, write_project, write_recipe
 
 from cudawheel.audit import report
-from cudawheel.builder import build
+from cudawheel.builder import tools as builder_tools
 from cudawheel.errors import AuditError, BuildError, DiskFullError
 from cudawheel.factory import job, proof
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
+from cudawheel.schedule.limits import memory_groups
 from cudawheel.wheel.reading import Wheel
 
 PHASES = ["source", "environment", "toolkit", "backend", "compiling", "naming", "audit", "import"]
@@ -36,8 +37,9 @@ PHASES = ["source", "environment", "toolkit", "backend", "compiling", "naming", 
 @pytest.fixture(autouse=True)
 def tools(links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del links
-    monkeypatch.setattr(build, "provide", give(toolchain(tmp_path / "cuda")))
-    monkeypatch.setattr(build, "find_host_compiler", give(compiler()))
+    monkeypatch.setattr(builder_tools, "provide", give(toolchain(write_toolkit(tmp_path / "cuda"))))
+    found = replace(compiler(), cxx=write_program(tmp_path / "bin" / "g++", "#!/bin/sh\n"), cc=None)
+    monkeypatch.setattr(builder_tools, "find_host_compiler", give(found))
     monkeypatch.setattr(job, "find_host_compiler", give(compiler()))
 
 
@@ -167,7 +169,7 @@ def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
     assert made.cached
     assert count.read_text() == "built\n"
     there = {name for name in leftovers(asked) if not name.startswith("cudawheel-")}
-    assert there == {made.record["fingerprint"], made.wheel.name, f"{made.wheel.name}.json"}
+    assert there == {made.record["fingerprint"], *(f"{made.wheel.name}{ending}" for ending in ("", ".json", ".svg"))}
 
 
 class Unlocks(Heard):
@@ -191,13 +193,68 @@ def test_a_build_that_is_killed_leaves_the_wheelhouse_clean_and_the_next_one_wor
     with subprocess.Popen(program(asked)) as killed:
         wait_for(Path(f"{hold}.pid"))
         killed.kill()
-    os.killpg(int(Path(f"{hold}.pid").read_text()), signal.SIGKILL)
+    # What nobody waits for any more has no claim to the machine's memory.
+    wait_for_end(int(Path(f"{hold}.pid").read_text()))
+    remove_groups_of(killed.pid)
     assert list(asked.wheelhouse.iterdir()) == []
     hold.unlink()
     made = make_wheel(asked, Heard())
     assert not made.cached
     assert zipfile.is_zipfile(made.wheel)
     assert list((asked.cache / "work").iterdir()) == []
+
+
+def wait_for_end(pid: int) -> None:
+    for _ in range(1500):
+        if not psutil.pid_exists(pid):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{pid} never ended")
+
+
+def remove_groups_of(pid: int) -> None:
+    """Do for a process that was killed what it does by itself when it ends in order."""
+    for _controller, mine in memory_groups():
+        for place in (mine, mine.parent):
+            for group in place.glob(f"cudawheel-{pid}-*"):
+                group.rmdir()
+
+
+class LetsGoOnceItIsLookedAt(Heard):
+    """Lets the backend go on only when something was said of memory and compilers."""
+
+    def __init__(self, hold: Path) -> None:
+        super().__init__()
+        self.hold = hold
+
+    def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
+        super().compilers(used, budget, running, waiting)
+        if Path(f"{self.hold}.pid").exists():
+            self.hold.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("plain_tag")
+def test_memory_and_compilers_are_shown_while_a_build_runs_and_kept_in_its_record(tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    asked = request(tmp_path, hold=str(hold), run=["$CXX -c tiny.cpp"])
+    (asked.recipe.parent / "here" / "tiny.cpp").touch()
+    heard = LetsGoOnceItIsLookedAt(hold)
+    made = make_wheel(asked, heard)
+    assert any(used > 0 and budget > used for used, budget, _running, _waiting in heard.looks)
+    build = made.record["build"]
+    assert [(unit["source"], unit["outcome"]) for unit in build["timeline"]["units"]] == [("tiny.cpp", "ok")]
+    assert build["most_compilers"] == 1
+    assert 0 < build["largest_process"] <= build["peak_memory"]
+    assert build["budget"]
+    assert build["confinement"]
+    picture = made.wheel.with_name(f"{made.wheel.name}.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "tiny.cpp" in picture
+    assert any(note.startswith("up to ") and "never measured here" in note for note in heard.notes)
+    heard = Heard()
+    make_wheel(replace(asked, reuse=False), heard)
+    assert any("as measured" in note for note in heard.notes), "the second build knows what the first one took"
 
 
 def in_a_namespace(mount: str, command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -1,188 +1,132 @@
-"""How many compilers may run at once: the arithmetic, and reading what is free out of /proc and /sys."""
+"""The budget of all builds: the tightest of what there is and what is allowed, and when that is too little."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
+from fake_machine import V2, set_memory, set_up_machine, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cudawheel.schedule.budget import GIB, allocate, available_memory, usable_cores
-
-FREE = 64 * GIB
-
-
-@pytest.mark.parametrize(
-    ("memory_per_job", "cores", "gibibytes", "jobs", "limit"),
-    [
-        (3.0, 16, 64, 12, "memory"),
-        (3.0, 4, 64, 4, "cores"),
-        (3.0, 2, 10, 2, "cores"),
-        (3.0, 8, 10, 2, "memory"),
-        (0.5, 2, 4, 2, "cores"),
-        (3.0, 8, 1, 1, "memory"),
-        (3.0, 1, 0, 1, "memory"),
-    ],
+from cudawheel.errors import MemoryBudgetError
+from cudawheel.schedule.budget import (
+    Budget,
+    BudgetRequest,
+    measure_budget,
+    require_room,
+    slots_for,
+    tightest_limit,
 )
-def test_jobs_are_limited_by_what_is_short(
-    memory_per_job: float, cores: int, gibibytes: int, jobs: int, limit: str
-) -> None:
-    allocation = allocate(memory_per_job, cores=cores, available=gibibytes * GIB)
-    assert allocation.jobs == jobs
-    assert f"limited by {limit}" in allocation.reason
-    assert f"{cores} cores" in allocation.reason
+from cudawheel.schedule.limits import GIB, MIB, memory_limits
 
-
-@given(st.floats(0.1, 512), st.integers(1, 1024), st.integers(0, 4096 * GIB))
-def test_a_plan_never_takes_more_than_three_fifths_unless_for_the_only_job(
-    memory_per_job: float, cores: int, available: int
-) -> None:
-    jobs = allocate(memory_per_job, cores=cores, available=available).jobs
-    assert 1 <= jobs <= cores
-    assert jobs == 1 or jobs * memory_per_job * GIB <= 0.6 * available * (1 + 1e-9)
-
-
-@given(st.floats(0.1, 512), st.integers(1, 64), st.integers(0, 512 * GIB), st.integers(0, 512 * GIB))
-def test_more_memory_never_means_fewer_jobs(memory_per_job: float, cores: int, available: int, more: int) -> None:
-    less = allocate(memory_per_job, cores=cores, available=available)
-    assert less.jobs <= allocate(memory_per_job, cores=cores, available=available + more).jobs
-
-
-def test_this_process_may_run_somewhere() -> None:
-    assert 1 <= usable_cores() <= (psutil.cpu_count() or 1)
+CORES = 16
+NOTHING_ASKED = BudgetRequest()
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty machine with 64 GiB free."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE))
+    """A machine of 16 cores and 20 GiB, of which 12 are free, in a cgroup of 10 GiB that holds one."""
+    set_up_machine(tmp_path, monkeypatch, cores=CORES)
+    set_memory(tmp_path, total=20 * GIB, available=12 * GIB)
+    write(tmp_path, {"proc/self/cgroup": "0::/job", f"{V2}/job/memory.max": 10 * GIB, f"{V2}/job/memory.current": GIB})
     return tmp_path
 
 
-def write(root: Path, files: Mapping[str, object]) -> None:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(f"{content}\n", encoding="ascii")
-
-
-V2 = "sys/fs/cgroup"
-V1 = "sys/fs/cgroup/memory"
+def make_budget(memory: int) -> Budget:
+    return Budget(memory=memory, reserve=2 * GIB, cores=8, slots=10, limited_by="9.0 GiB free within the machine")
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("free", "allowed", "name"),
     [
-        pytest.param({}, FREE, id="no cgroups at all"),
-        pytest.param({"proc/self/cgroup": "0::/"}, FREE, id="v2, no limit files"),
-        pytest.param(
-            {"proc/self/cgroup": "0::/job", f"{V2}/job/memory.max": "max", f"{V2}/job/memory.current": GIB},
-            FREE,
-            id="v2, no limit",
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/job", f"{V2}/job/memory.max": 8 * GIB, f"{V2}/job/memory.current": 3 * GIB},
-            5 * GIB,
-            id="v2, own limit",
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/", f"{V2}/memory.max": 8 * GIB, f"{V2}/memory.current": 3 * GIB},
-            5 * GIB,
-            id="v2, in a namespace of its own",
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/docker/abc", f"{V2}/memory.max": 8 * GIB, f"{V2}/memory.current": 3 * GIB},
-            5 * GIB,
-            id="v2, path of the host, mounted at the top",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "0::/user/job/step",
-                f"{V2}/user/job/step/memory.max": 16 * GIB,
-                f"{V2}/user/job/step/memory.current": GIB,
-                f"{V2}/user/job/memory.max": "max",
-                f"{V2}/user/job/memory.current": GIB,
-                f"{V2}/user/memory.max": 10 * GIB,
-                f"{V2}/user/memory.current": 8 * GIB,
-            },
-            2 * GIB,
-            id="v2, an ancestor has less",
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/job", f"{V2}/job/memory.max": 999 * GIB, f"{V2}/job/memory.current": GIB},
-            FREE,
-            id="v2, the machine has less",
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/job", f"{V2}/job/memory.max": GIB, f"{V2}/job/memory.current": 2 * GIB},
-            0,
-            id="v2, over its limit",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "0::/job",
-                f"{V2}/job/memory.max": 8 * GIB,
-                f"{V2}/job/memory.current": 7 * GIB,
-                f"{V2}/job/memory.stat": f"anon {GIB}\ninactive_anon 5\ninactive_file {4 * GIB}\nslab 9",
-            },
-            5 * GIB,
-            id="v2, cached files are given up",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "12:cpu,cpuacct:/job\n5:memory:/docker/abc\n1:name=systemd:/job",
-                f"{V1}/docker/abc/memory.limit_in_bytes": 6 * GIB,
-                f"{V1}/docker/abc/memory.usage_in_bytes": 2 * GIB,
-            },
-            4 * GIB,
-            id="v1, own limit",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "5:memory:/docker/abc",
-                f"{V1}/memory.limit_in_bytes": 6 * GIB,
-                f"{V1}/memory.usage_in_bytes": 5 * GIB,
-                f"{V1}/memory.stat": f"inactive_file 1\ntotal_inactive_file {2 * GIB}",
-            },
-            3 * GIB,
-            id="v1, path of the host, cached files are given up",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "5:memory:/job",
-                f"{V1}/job/memory.limit_in_bytes": 0x7FFFFFFFFFFFF000,
-                f"{V1}/job/memory.usage_in_bytes": 2 * GIB,
-            },
-            FREE,
-            id="v1, the number that means no limit",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "5:cpu,memory:/job\n0::/job",
-                f"{V1}/job/memory.limit_in_bytes": 6 * GIB,
-                f"{V1}/job/memory.usage_in_bytes": 2 * GIB,
-                f"{V2}/job/memory.max": 3 * GIB,
-                f"{V2}/job/memory.current": GIB,
-            },
-            2 * GIB,
-            id="both, the smaller counts",
-        ),
+        (12, None, "the cgroup job"),
+        (5, None, "the machine"),
+        (12, 4, "--memory"),
+        (12, 9, "the cgroup job"),
+        (5, 4, "the machine"),
     ],
 )
-def test_what_is_free_is_the_least_that_anything_allows(files: dict[str, object], expected: int, root: Path) -> None:
-    write(root, files)
-    assert available_memory(root) == expected
+def test_the_limit_that_leaves_the_least_room_counts(free: int, allowed: int | None, name: str, root: Path) -> None:
+    set_memory(root, total=20 * GIB, available=free * GIB)
+    request = BudgetRequest(memory=None if allowed is None else allowed * GIB)
+    budget = measure_budget(request, root)
+    limit = tightest_limit(request.memory, root=root)
+    assert limit.name == name
+    assert (budget.memory, budget.reserve) == (limit.room, limit.reserve)
+    assert budget.limited_by == f"{limit.available / GIB:.1f} GiB free within {name}"
 
 
-def test_files_outside_of_the_tree_are_not_looked_at(root: Path) -> None:
-    write(
-        root, {"proc/self/cgroup": "0::/job", "sys/fs/memory.max": GIB, "sys/fs/memory.current": 0, "memory.max": GIB}
-    )
-    assert available_memory(root) == FREE
+def test_the_reserve_is_taken_off(root: Path) -> None:
+    cgroup = memory_limits(root)[1]
+    assert measure_budget(NOTHING_ASKED, root).memory == 9 * GIB - cgroup.reserve
+    assert 96 * MIB < cgroup.reserve < GIB
 
 
-def test_this_machine_has_memory() -> None:
-    assert 0 < available_memory() <= psutil.virtual_memory().total
+def test_all_that_a_person_allows_may_be_used(root: Path) -> None:
+    budget = measure_budget(BudgetRequest(memory=4 * GIB), root)
+    assert (budget.memory, budget.reserve) == (4 * GIB, 0)
+
+
+def test_a_person_cannot_allow_more_than_there_is(root: Path) -> None:
+    assert measure_budget(BudgetRequest(memory=999 * GIB), root) == measure_budget(NOTHING_ASKED, root)
+
+
+def test_what_the_builds_hold_already_is_taken_off_what_a_person_allows(root: Path) -> None:
+    assert tightest_limit(4 * GIB, held=3 * GIB, root=root).room == GIB
+    assert tightest_limit(4 * GIB, held=5 * GIB, root=root).room == -GIB
+
+
+def test_a_budget_is_never_less_than_nothing(root: Path) -> None:
+    set_memory(root, total=20 * GIB, available=GIB)
+    assert measure_budget(NOTHING_ASKED, root).memory == 0
+
+
+@pytest.mark.parametrize(("cores", "slots"), [(1, 2), (2, 3), (3, 5), (16, 18)])
+def test_a_few_more_compilers_than_cores_keep_them_busy(cores: int, slots: int) -> None:
+    assert slots_for(cores) == slots
+
+
+@pytest.mark.parametrize(("jobs", "slots"), [(None, 18), (1, 1), (5, 5), (18, 18), (19, 18), (1000, 18)])
+def test_jobs_are_what_a_person_says_and_no_more_than_the_cores_carry(jobs: int | None, slots: int, root: Path) -> None:
+    budget = measure_budget(BudgetRequest(jobs=jobs), root)
+    assert (budget.slots, budget.cores) == (slots, CORES)
+
+
+def test_a_quota_of_processor_time_lowers_the_slots(root: Path) -> None:
+    write(root, {f"{V2}/job/cpu.max": "200000 100000"})
+    budget = measure_budget(BudgetRequest(jobs=1000), root)
+    assert (budget.cores, budget.slots) == (2, 3)
+
+
+def test_a_budget_says_what_there_is_and_why() -> None:
+    budget = make_budget(7 * GIB)
+    assert str(budget) == "7.0 GiB of memory (9.0 GiB free within the machine, 2.0 GiB kept in reserve), 8 cores"
+    one = Budget(memory=GIB, reserve=0, cores=1, slots=2, limited_by="1.0 GiB free within --memory")
+    assert str(one).endswith(", 1 core")
+
+
+def test_a_budget_survives_as_plain_values() -> None:
+    budget = make_budget(7 * GIB)
+    assert Budget(**budget.to_json()) == budget
+
+
+def test_a_compiler_that_does_not_fit_is_refused_with_the_figures() -> None:
+    with pytest.raises(MemoryBudgetError) as caught:
+        require_room(make_budget(7 * GIB), 8 * GIB, force=False)
+    assert caught.value.exit_code == 21
+    text = str(caught.value)
+    assert "needs 8.0 GiB, and 7.0 GiB may be used" in text
+    assert "9.0 GiB free within the machine" in caught.value.why
+    assert "2.0 GiB of it" in caught.value.why
+    assert "--force" in caught.value.remedy
+
+
+@given(st.integers(0, 64 * GIB), st.integers(0, 64 * GIB), st.booleans())
+def test_only_what_does_not_fit_is_refused_and_only_without_force(memory: int, needed: int, force: bool) -> None:
+    refused = False
+    try:
+        require_room(make_budget(memory), needed, force=force)
+    except MemoryBudgetError:
+        refused = True
+    assert refused == (needed > memory and not force)
