@@ -3,7 +3,7 @@
     python benchmarks/schedule.py recipes/chamferdist.toml --limit 4 --ways bare,cudawheel,1x1,2x1,1x2
 
 Every way compiles a fresh copy of the same source with the same compilers in the same environment, one after the other.
-A way is `bare` (no setting at all), `cudawheel`, `one` (bare, for the first capability alone: the floor), or JxT:
+A way is `bare` (no setting at all), `cudawheel`, `one` (bare, for the highest capability alone: the floor), or JxT:
 MAX_JOBS J and nvcc on T threads, fixed. `--limit` runs each way in a cgroup of that many GiB, which needs root and
 cgroup v1 or a delegated v2. `--here` takes the running Python's own torch and the system's CUDA instead of an
 environment of its own. Prints one line a way, then ratios to `cudawheel`; `--json FILE` keeps all of it.
@@ -155,8 +155,8 @@ def one_way(chosen: argparse.Namespace, way: str) -> dict[str, Any]:
     fetched = fetch(job.loaded, sources, chosen.cache / "sources", Silent(), index_url=index)
     variant = job.variant
     if way == "one":
-        first = variant.capabilities.cubins[0]
-        variant = replace(variant, capabilities=CapabilitySet.of((first,), ()))
+        highest = variant.capabilities.cubins[-1]
+        variant = replace(variant, capabilities=CapabilitySet.of((highest,), ()))
     order = BuildOrder(
         loaded=job.loaded,
         fetched=fetched,

@@ -83,18 +83,23 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
         compiler_cache=compiler_cache,
         environ=dict(os.environ),
     )
-    with BuildProgress() as progress:
-        if build_all:
-            # The short way of a single build does not wait for the imports of this one.
-            from cudawheel.factory.fleet import make_all  # noqa: PLC0415
+    context.exit(_build_all(request, as_json=as_json) if build_all else _build_one(request, as_json=as_json))
 
-            attempts = make_all(request, progress, progress.of_variant)
-        else:
-            outcome = make_wheel(request, progress)
-    if not build_all:
-        show_outcome(outcome, as_json=as_json)
-        return
+
+def _build_one(request: BuildRequest, *, as_json: bool) -> int:
+    with BuildProgress() as progress:
+        outcome = make_wheel(request, progress)
+    show_outcome(outcome, as_json=as_json)
+    return 0
+
+
+def _build_all(request: BuildRequest, *, as_json: bool) -> int:
+    """Build every variant; give the exit code of the first that failed, or 0."""
+    # The short way of a single build does not wait for the imports of this one.
+    from cudawheel.factory.fleet import make_all  # noqa: PLC0415
+
+    with BuildProgress() as progress:
+        attempts = make_all(request, progress, progress.of_variant)
     show_attempts(attempts, as_json=as_json)
     failed = [attempt.result for attempt in attempts if isinstance(attempt.result, CudawheelError)]
-    if failed:
-        context.exit(failed[0].exit_code)
+    return failed[0].exit_code if failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import sys
@@ -88,13 +89,13 @@ def parse_size(text: str) -> int:
         UsageError: it cannot be read, or is nothing.
     """
     match = _SIZE.fullmatch(text.strip())
-    size = int(float(match["number"]) * _UNITS[match["unit"].upper()]) if match else 0
-    if size <= 0:
+    size = float(match["number"]) * _UNITS[match["unit"].upper()] if match else 0.0
+    if not 1 <= size < math.inf:
         raise UsageError(
             f"--memory {text!r} is no amount of memory",
             remedy="Write gibibytes as 12G, mebibytes as 8192M. Without it all free memory is used but for a reserve.",
         )
-    return size
+    return int(size)
 
 
 def read_selection(

@@ -94,7 +94,8 @@ def confine(limit: int, root: Path = Path("/")) -> Iterator[Confinement]:
 def _own_group(name: str, limit: int, root: Path) -> Confinement | None:
     for controller, mine in memory_groups(root):
         # v2 lets no cgroup that holds processes hand memory down, so there the place is beside this process's own.
-        for parent in (mine, mine.parent) if controller.top in (mine, *mine.parents) else (controller.top,):
+        # A container may be told the host's path of what it finds mounted at the top.
+        for parent in (mine, mine.parent) if mine.is_dir() else (controller.top,):
             group = parent / name
             if controller.top not in (parent, *parent.parents) or not parent.is_dir():
                 continue
@@ -103,7 +104,9 @@ def _own_group(name: str, limit: int, root: Path) -> Confinement | None:
             except OSError:
                 continue
             try:
-                (group / controller.limit).write_text(str(limit), encoding="ascii")
+                # Not to be made: a folder that is no cgroup, or one without memory, has no such file.
+                with (group / controller.limit).open("r+", encoding="ascii") as file:
+                    file.write(str(limit))
             except OSError:
                 group.rmdir()
                 continue

@@ -81,8 +81,8 @@ class Guard:
                 ancestor = parents.get(ancestor)
             if ancestor is not None:
                 resident[ancestor] += size
-        held = self._confinement.usage()
-        used = held if held is not None else sum(sizes.values())
+        # A cgroup that holds nothing is one that the builds were not allowed to enter.
+        used = self._confinement.usage() or sum(sizes.values())
         return Look(
             used=used,
             limit=tightest_limit(self._allowed, held=used, root=self._root),

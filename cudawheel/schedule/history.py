@@ -36,7 +36,7 @@ _LINK_MEMORY = GIB // 2
 # nvcc 13.0 on CMakeCUDACompilerABI.cu: 194 MB.
 _TRIAL_MEMORY = GIB // 4
 # nvcc 13.0 on code with torch headers: 59 s that are the same for any number of capabilities, and 31 s for each of
-# them (torchmcubes 0.1.0, two cores). Only the ratio matters, and it serves to split measured processor time too.
+# them (a small extension, two cores). Only the ratio matters, and it serves to split measured processor time too.
 _FIXED_SECONDS, _PASS_SECONDS = 59.0, 31.0
 
 

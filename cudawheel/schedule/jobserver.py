@@ -56,6 +56,7 @@ class _Launcher:
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )[0]
         self.compiler = 0
+        self.has_asked = False
         self._rest = b""
 
     def hear(self) -> Iterator[list[str]]:
@@ -143,6 +144,9 @@ class Jobserver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        # The thread may be waiting for its next look, half a second off; whoever connects wakes it.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bell:
+            bell.connect(str(self.socket))
         self._thread.join()
         for launcher in self._launchers():
             launcher.end_compiler()
@@ -199,7 +203,7 @@ class Jobserver:
             for words in launcher.hear():
                 with self._lock:
                     self._obey(launcher, words)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError):
             # Gone, or not a launcher of ours: whatever it held is back.
             self._selector.unregister(launcher.connection)
             launcher.connection.close()
@@ -210,7 +214,8 @@ class Jobserver:
 
     def _obey(self, launcher: _Launcher, words: list[str]) -> None:
         now = self.now()
-        if words[0] == "ask":
+        if words[0] == "ask" and not launcher.has_asked:
+            launcher.has_asked = True
             build, folder, kind, passes, source = words[1:]
             path = Path(os.path.normpath(Path(folder, source)))
             self._dispatcher.ask(
@@ -218,13 +223,14 @@ class Jobserver:
             )
             self._grant_at = now + (_GATHER_SECONDS if int(passes) > 1 else 0.0)
         elif words[0] == "run":
-            launcher.compiler = int(words[1])
+            launcher.compiler = _group(words[1])
         elif words[0] == "end":
             launcher.compiler = 0
-            kills = self.confinement.kills()
-            if not self._dispatcher.ended(launcher, Report.parse(words[1:]), kills - self._kills, now):
+            report, kills = Report.parse(words[1:]), self.confinement.kills()
+            if not self._dispatcher.ended(launcher, report, kills - self._kills, now):
                 launcher.say("done")
-            self._kills = kills
+            if not report.ok:  # what ended well is not what was killed, even if it is heard of first
+                self._kills = kills
             self._grant_at = now
         else:
             raise ValueError(words[0])
@@ -254,6 +260,14 @@ class Jobserver:
 
     def _launchers(self) -> list[_Launcher]:
         return [key.data for key in self._selector.get_map().values() if isinstance(key.data, _Launcher)]
+
+
+def _group(word: str) -> int:
+    """Read the process group of a compiler; raises ValueError for what stands for every process, or for our own."""
+    group = int(word)
+    if group <= 1 or group == os.getpgrp():
+        raise ValueError(word)
+    return group
 
 
 def _short_folder() -> Path:

@@ -26,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _POLL_MILLISECONDS = 100
 _GRACE_SECONDS = 0.5
 _NOT_FOUND = 127
+# By Python, and the first by the leash; what runs below is to find them as they were.
+_IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
     # Of a terminal: cudawheel hears it too, and says what is to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        child = os.posix_spawnp(command[0], command, dict(os.environ), setsigdef=(signal.SIGINT, signal.SIGPIPE))
+        child = os.posix_spawnp(command[0], command, dict(os.environ), setsigdef=_IGNORED)
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return _NOT_FOUND
@@ -84,11 +86,22 @@ def end_descendants() -> None:
     start = time.monotonic()
     while alive := descendants(os.getpid()):
         number = signal.SIGTERM if time.monotonic() - start < _GRACE_SECONDS else signal.SIGKILL
-        for process in alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
+        within_reach = [process for process in alive if _tell(process, number)]
+        if not within_reach:
+            return
         time.sleep(0.02)
         _reap()
+
+
+def _tell(process: int, number: int) -> bool:
+    """Send a signal; say whether that is allowed, which it is not to what sudo runs."""
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        pass  # it has just ended, and may have left children
+    except PermissionError:
+        return False
+    return True
 
 
 def descendants(process: int) -> list[int]:

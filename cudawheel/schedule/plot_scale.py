@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 
 from cudawheel.schedule.limits import GIB, MIB
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Point = tuple[float, float]
 Span = tuple[float, float]
 
@@ -237,11 +237,11 @@ def inscribe(names: Iterable[str], figures: str, room: float, *, rows: int) -> l
 
 
 def squeeze(names: Sequence[str], figures: str, room: float, *, rows: int) -> list[str]:
-    """Give the lines of a bar's label cut down to `room`, its last name at need; at worst nothing."""
+    """Give the lines of a bar's label cut down to `room`, at need with a part of the last name; at worst nothing."""
     for_name = room if rows > 1 else room - text_width(f" {figures}")
     figures = next((words for words in (figures, figures.partition(", ")[2]) if text_width(words) <= room), "")
     cut = shorten(names[-1], for_name) if for_name >= _SHORTEST_NAME else ""
-    name = next((name for name in names if text_width(name) <= for_name), cut)
+    name = next((name for name in names[:-1] if text_width(name) <= for_name), cut)
     return [words for words in ([name, figures] if rows > 1 else [f"{name} {figures}".strip()]) if words]
 
 
@@ -274,14 +274,14 @@ def beside(
     return shorten(words, room), x, anchor
 
 
-def pack(items: Iterable[T], span: Callable[[T], Span]) -> list[list[tuple[T, Span]]]:
+def pack(items: Iterable[_T], span: Callable[[_T], Span]) -> list[list[tuple[_T, Span]]]:
     """Put items into as few lanes as hold them without overlap; give the lanes, each from left to right with spans.
 
     Args:
         items: sorted by where they start.
         span: says where an item starts and ends.
     """
-    lanes: list[list[tuple[T, Span]]] = []
+    lanes: list[list[tuple[_T, Span]]] = []
     for item in items:
         start, end = span(item)
         lane = next((lane for lane in lanes if lane[-1][1][1] <= start), None)

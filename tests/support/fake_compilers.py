@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,13 +42,14 @@ for word in "$@"; do
     previous=$word
 done
 mark() {{ echo "$1 ${{source##*/}} $threads $$" >>"$folder/marks"; }}
-wait_for() {{ until [ -e "$folder/$1" ]; do sleep 0.02; done; }}
+wait_for() {{ until [ -e "$folder/$1" ] || [ -e "$folder/closed" ] || [ ! -d "$folder" ]; do sleep 0.02; done; }}
 eat() {{ "$python" -IS -c 'import sys; eaten = b"x" * (int(sys.argv[1]) << 20)' "$1"; }}
 if [ -z "$source" ]; then
     mark asked
     echo "{name} answers $*"
     exit 0
 fi
+case $source in */*) ;; *) source=./$source ;; esac
 try=0
 [ -e "$source.try" ] && read -r try <"$source.try"
 try=$((try + 1))
@@ -78,13 +79,6 @@ def is_over(process: int) -> bool:
         return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def write_files(root: Path, files: Mapping[str, object]) -> None:
-    """Write files below a folder, such as those of the kernel's below a root in name."""
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(f"{content}\n", encoding="ascii")
 
 
 @dataclass(frozen=True)
@@ -180,6 +174,8 @@ class Workshop:
         return [Mark(word[0], " ".join(word[1:-2]), int(word[-2]), int(word[-1])) for word in words]
 
     def end_all(self) -> None:
+        """End what was started; a compiler whose launcher is gone goes by itself."""
+        self.open("closed")
         for child in self.started:
             if child.returncode is None:
                 with suppress(ProcessLookupError):

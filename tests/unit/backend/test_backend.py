@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import scikit_build_core.build
-from fake_tools import compiler, give, toolchain
+from fake_tools import compiler, give, toolchain, write_program, write_toolkit
 from packaging.requirements import Requirement
 
 from cudawheel import backend
@@ -21,6 +24,8 @@ from cudawheel.backend import cuda
 from cudawheel.backend.cuda import cuda_environment
 from cudawheel.backend.policy import Policy, read_policy
 from cudawheel.errors import CapabilityError, HostCompilerError, RecipeError, ToolchainError, UsageError
+from cudawheel.schedule.history import CostKey, History
+from cudawheel.schedule.limits import MIB
 from cudawheel.toolchain.provide import ToolchainRequest
 
 TABLE = '[tool.cudawheel]\ncapabilities = "8.0;9.0+PTX"\ntorch = "2.11"\n'
@@ -48,6 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "pyproject.toml").write_text(PROJECT + TABLE)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("CUDAWHEEL_CUDA_HOME", raising=False)
+    # What compilers cost is remembered below the person's cache.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
 
@@ -59,10 +66,13 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ToolchainRequ
     def provide(kind: str, request: ToolchainRequest) -> Any:
         assert kind == "package"
         asked.append(request)
-        return toolchain(tmp_path / "cuda")
+        return toolchain(write_toolkit(tmp_path / "cuda"))
 
+    found = compiler()
+    cxx, cc = (write_program(tmp_path / "bin" / path.name, "#!/bin/sh\n") for path in (found.cxx, found.cc) if path)
+    monkeypatch.setattr(cuda, "_MEMORY", MIB)  # so that no test waits for room
     monkeypatch.setattr(cuda, "provide", provide)
-    monkeypatch.setattr(cuda, "find_host_compiler", give(compiler()))
+    monkeypatch.setattr(cuda, "find_host_compiler", give(replace(found, cxx=cxx, cc=cc)))
     return asked
 
 
@@ -76,6 +86,12 @@ class TestPolicy:
         policy = read_policy(None)
         assert (str(policy.torch), str(policy.cuda), policy.toolchain) == ("2.11", "13.0", "package")
         assert policy.prepared_home is None
+        assert policy.project == "tiny-ext"
+
+    @pytest.mark.parametrize("head", ["", '[project]\nversion = "1.0"\n'])
+    def test_a_project_without_a_name_goes_by_that_of_its_folder(self, head: str) -> None:
+        Path("pyproject.toml").write_text(head + TABLE)
+        assert read_policy(None).project == "project"
 
     def test_config_settings_have_the_last_word(self) -> None:
         settings = {"cudawheel.torch": "2.12", "cudawheel.toolchain": "system", "cmake.define.A": "1"}
@@ -185,7 +201,9 @@ class TestHooks:
         assert dict(os.environ) == before
         with zipfile.ZipFile(tmp_path / name) as wheel:
             assert "tiny_ext/__init__.py" in wheel.namelist()
-        assert (seen["CUDA_HOME"], seen["CUDAARCHS"]) == (str(tmp_path / "cuda"), "120-real")
+        home = Path(seen["CUDA_HOME"])
+        assert (home.parts[-2:], seen["CUDAARCHS"]) == (("compilers", "cuda"), "120-real")
+        assert home.is_relative_to(tools[0].folder)
         assert str(tools[0].cuda) == "13.0"
         assert project.is_dir()
 
@@ -209,17 +227,20 @@ class TestEnvironment:
         return read_policy(None)
 
     def test_it_is_there_inside_and_gone_outside(
-        self, tools: list[ToolchainRequest], policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tools: list[ToolchainRequest], policy: Policy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LD_LIBRARY_PATH", "/from/outside")
         before = dict(os.environ)
         with cuda_environment(policy):
-            assert os.environ["CUDACXX"] == str(tmp_path / "cuda" / "bin" / "nvcc")
-            assert os.environ["CUDAHOSTCXX"] == "/usr/bin/g++"
+            home, host = (tools[0].folder / "compilers" / name for name in ("cuda", "host"))
+            assert os.environ["CUDA_HOME"] == str(home)
+            assert os.environ["CUDACXX"] == str(home / "bin" / "nvcc")
+            assert os.environ["CUDAHOSTCXX"] == os.environ["CXX"] == str(host / "g++")
+            assert os.environ["CC"] == str(host / "gcc")
             assert int(os.environ["CMAKE_BUILD_PARALLEL_LEVEL"]) >= 1
             assert "LD_LIBRARY_PATH" not in os.environ
-            first, second = os.environ["PATH"].split(":")[:2]
-            assert (first, second) == (str(Path(sys.executable).parent), str(tmp_path / "cuda" / "bin"))
+            first = os.environ["PATH"].split(":")[:3]
+            assert first == [str(Path(sys.executable).parent), str(home / "bin"), str(host)]
         assert dict(os.environ) == before
         (asked,) = tools
         assert not asked.folder.exists()
@@ -298,3 +319,77 @@ class TestEnvironment:
         with cuda_environment(read_policy(None)):
             assert tools[0].site_packages == tmp_path / "overlay"
         assert project.is_dir()
+
+
+class TestCompilers:
+    @pytest.fixture
+    def policy(self, project: Path) -> Policy:
+        del project
+        return read_policy(None)
+
+    def remembered(self, tmp_path: Path) -> list[tuple[str, str]]:
+        history = History(tmp_path / "cache" / "cudawheel" / "costs.sqlite")
+        key = CostKey(package="tiny-ext", fingerprint="", cuda="13.0", torch="2.11", memory=1)
+        return [(source, kind) for source, kind, cost in history.units_of(key) if cost.measured]
+
+    @pytest.mark.usefixtures("tools")
+    @pytest.mark.parametrize(
+        ("called", "source", "kind"),
+        [
+            ('"$CUDACXX"', "src/a.cu", "device"),
+            ('"$CUDA_HOME/bin/nvcc"', "src/a.cu", "device"),
+            ("nvcc", "src/a.cu", "device"),
+            ('"$CXX"', "src/a.cpp", "host"),
+            ('"$CC"', "src/a.c", "host"),
+            ("g++", "src/a.cpp", "host"),
+        ],
+    )
+    def test_whichever_way_a_compiler_is_called_it_waits_its_turn_and_is_measured(
+        self, called: str, source: str, kind: str, policy: Policy, tmp_path: Path
+    ) -> None:
+        with cuda_environment(policy):
+            done = subprocess.run(f"{called} -c {source} -o a.o", shell=True, timeout=60, check=False)  # noqa: S602
+        assert done.returncode == 0
+        assert self.remembered(tmp_path) == [(source, kind)]
+
+    @pytest.mark.usefixtures("tools")
+    def test_what_is_not_a_compiler_is_the_toolkits_own(self, policy: Policy, tmp_path: Path) -> None:
+        with cuda_environment(policy):
+            home = Path(os.environ["CUDA_HOME"])
+            found = {path.name for path in home.rglob("*") if path.resolve().is_relative_to(tmp_path / "cuda")}
+            answer = subprocess.run([home / "bin" / "nvcc", "--version"], capture_output=True, check=False, timeout=60)
+        assert {path.name for path in (tmp_path / "cuda").iterdir()} - {"bin"} <= found
+        assert "nvcc" not in found
+        assert b"release 13.0" in answer.stdout
+        assert self.remembered(tmp_path) == [], "a question costs nothing"
+
+    def test_nothing_is_left_of_it_afterwards(self, tools: list[ToolchainRequest], policy: Policy) -> None:
+        def serving() -> list[str]:
+            return [thread.name for thread in threading.enumerate() if thread.name == "jobserver"]
+
+        with cuda_environment(policy):
+            assert serving() == ["jobserver"]
+            assert Path(os.environ["CUDA_HOME"]).is_dir()
+        assert serving() == []
+        assert not tools[0].folder.exists()
+
+    @pytest.mark.usefixtures("tools")
+    def test_what_people_should_know_goes_where_frontends_show_it(
+        self, policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_program(tmp_path / "bin" / "g++", "#!/bin/sh\nkill -9 $$\n")
+        with cuda_environment(policy):
+            done = subprocess.run([os.environ["CXX"], "-c", "src/a.cpp"], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 137
+        again, end = capsys.readouterr().err.splitlines()
+        assert again.startswith("cudawheel: src/a.cpp ran out of memory on one thread")
+        assert "once more alone" in again
+        assert "nothing else running" in end
+
+    @pytest.mark.usefixtures("tools")
+    def test_within_a_surrounding_build_its_jobserver_is_the_one(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CUDAWHEEL_CUDA_HOME", str(project))
+        with cuda_environment(read_policy(None)):
+            assert "jobserver" not in {thread.name for thread in threading.enumerate()}

@@ -17,19 +17,23 @@ import pytest
 from small_packages import MACHINE, PYTHON_TAG, path_source, write_recipe, write_wheel
 
 from cudawheel.audit.fatbin import MAGIC
+from cudawheel.builder.costs import COSTS
 from cudawheel.cli import main, options
 from cudawheel.errors import DiskFullError
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.recipe.schema import json_schema
+from cudawheel.schedule.history import Compilation, CostKey, History
+from cudawheel.schedule.limits import GIB
 
 Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Run the command line in this process; gives exit code, standard output and standard error."""
     monkeypatch.setattr("signal.signal", lambda *_words: None)
     monkeypatch.setattr("cudawheel.cli.console.out.width", 200)
+    monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
@@ -128,6 +132,42 @@ def test_a_plan_is_json_and_nothing_else(recipe: Path, call: Call) -> None:
     assert [cell["accepted"] for cell in plan["cells"]] == [True, False]
     verdicts = {verdict["capability"]: verdict["accepted"] for verdict in plan["cells"][0]["capabilities"]}
     assert verdicts == {"7.0": False, "8.0": True, "9.0": True}
+
+
+def test_a_plan_says_what_the_build_would_do_here_and_what_limits_it(recipe: Path, call: Call, tmp_path: Path) -> None:
+    words = ("plan", recipe, "--toolchain", "system", "--memory", "150M", "--jobs", "1")
+    said = call(*words)[1]
+    assert "up to 1 compiler at once (0.1 GiB each, never measured here), limited by" in said
+    plan = json.loads(call(*words, "--json")[1])
+    assert plan["budget"]["slots"] == 1
+    assert 0 <= plan["budget"]["memory"] <= 150 << 20
+    assert (plan["forecast"]["seconds"], plan["forecast"]["largest"]) == (None, int(0.1 * GIB))
+    key = CostKey(package="tiny-ext", fingerprint="f", cuda="13.0", torch="2.11", memory=1)
+    done = Compilation(source="a.cu", kind="device", passes=2, threads=1, peak=GIB, cpu_seconds=60.0, seconds=60.0)
+    History(tmp_path / "cache" / COSTS).add(key, [done])
+    forecast = json.loads(call(*words, "--json")[1])["forecast"]
+    assert forecast["largest"] > GIB
+    assert forecast["seconds"] == pytest.approx(60.0)
+    assert "as measured" in forecast["decision"]
+
+
+def test_a_plan_without_anything_to_build_has_no_forecast(recipe: Path, call: Call) -> None:
+    code, out, _err = call("plan", recipe, "--torch", "1.0", "--json")
+    assert code == 5
+    assert json.loads(out)["forecast"] is None
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+def test_help_tells_how_to_limit_a_build(command: str, call: Call) -> None:
+    _code, out, _err = call(command, "--help")
+    for option in ("--memory SIZE", "--jobs N", "--force"):
+        assert option in out
+
+
+def test_a_plan_refuses_an_amount_of_memory_that_is_none(recipe: Path, call: Call) -> None:
+    code, out, err = call("plan", recipe, "--memory", "0")
+    assert (code, out) == (2, "")
+    assert "--memory '0' is no amount of memory" in err
 
 
 def test_a_plan_of_another_source(recipe: Path, call: Call) -> None:

@@ -20,6 +20,8 @@ from loopback_server import Site
 from small_packages import PYTHON, path_source, tar_of, url_source, write_project, write_recipe
 
 from cudawheel.cli.main import run
+from cudawheel.schedule.budget import slots_for
+from cudawheel.schedule.limits import usable_cores
 
 OTHER_PYTHON = "3.12" if PYTHON == "3.13" else "3.13"
 
@@ -199,6 +201,58 @@ def test_a_build_that_runs_out_of_memory(recipe: Path) -> None:
 def test_a_build_that_fills_the_disk(recipe: Path) -> None:
     full = "fatal error: error writing to a.s: No space left on device"
     refused(build_here(reorder(recipe, say=[full], fails=True)), 19, full, "--cache")
+
+
+def test_a_build_of_which_one_compiler_needs_more_memory_than_there_is(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("memory-per-job = 0.1", "memory-per-job = 512.0"))
+    refused(build(recipe), 21, "needs 512.0 GiB", "too little memory", "--force", "memory-per-job")
+    assert in_wheelhouse(recipe) == []
+    assert build_here(recipe, "--force").returncode == 0
+
+
+def test_a_build_of_which_one_compiler_needs_more_memory_than_is_allowed(recipe: Path) -> None:
+    refused(build_here(recipe, "--memory", "50M"), 21, "needs 0.1 GiB", "within --memory", "--force")
+    assert in_wheelhouse(recipe) == []
+    done = build_here(recipe, "--memory", "50M", "--force")
+    assert (done.returncode, len(in_wheelhouse(recipe)) > 0) == (0, True)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nonsense", "", "9" * 400])
+def test_an_amount_of_memory_that_is_none(amount: str, recipe: Path) -> None:
+    refused(build_here(recipe, "--memory", amount), 2, f"--memory {amount!r} is no amount of memory", "12G")
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "some", "1.5"])
+def test_a_number_of_jobs_that_is_none(jobs: str, recipe: Path) -> None:
+    done = build_here(recipe, "--jobs", jobs)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: Invalid value for '--jobs'" in done.stderr
+    assert jobs in done.stderr
+
+
+@pytest.mark.parametrize(("jobs", "started"), [("1", 2), ("1000", 2 * slots_for(usable_cores()))])
+def test_more_jobs_than_cores_are_as_many_as_keep_the_cores_busy(jobs: str, started: int, recipe: Path) -> None:
+    """Each of them is started twice over, so that the jobserver can choose among them."""
+    done = build_here(recipe, "--jobs", jobs, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["build"]["variables"]["MAX_JOBS"] == str(started)
+
+
+def test_of_all_variants_the_first_that_fails_gives_the_exit_code_and_the_others_are_built(recipe: Path) -> None:
+    """Of torch there is but 2.11 here."""
+    recipe.write_text(recipe.read_text().replace('["2.11"]', '["2.11", "2.12"]'))
+    done = build_here(recipe, "--all", "--json")
+    built, failed = json.loads(done.stdout)
+    assert done.returncode == failed["error"]["exit_code"] == 13
+    assert "torch2.12" in failed["identifier"]
+    assert "torch" in failed["error"]["why"]
+    assert Path(built["path"]).is_file()
+    again = build_here(recipe, "--all")
+    assert again.returncode == 13
+    assert "built before" in again.stdout
+    assert "torch2.12" in again.stdout
+    assert "exit 13)" in again.stderr
+    assert build_here(recipe, "--all", "--torch", "2.11").returncode == 0
 
 
 def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_tools import build_request, compiler, give, toolchain
-from git_repositories import commit, new_repository
+from fake_rooms import Rooms, in_wheelhouse
+from fake_tools import build_request, compiler, give
+from git_repositories import commit
 from listening import Heard
-from small_packages import git_source, path_source, write_project, write_recipe, write_wheel
+from small_packages import path_source, write_project, write_recipe
 
-from cudawheel.builder.build import BuiltWheel
-from cudawheel.builder.environment import Environment
-from cudawheel.builder.order import BuildOrder, Workplace
-from cudawheel.builder.sources import lay_out
-from cudawheel.builder.tools import Tools
 from cudawheel.errors import (
     AuditError,
     CapabilityError,
     HostCompilerError,
-    MemoryBudgetError,
     PlanError,
     RecipeError,
     SourceUnreachableError,
@@ -36,103 +30,13 @@ from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.proof import Proof
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.capability_request import CapabilityRequest
-from cudawheel.model.progress import Progress
 from cudawheel.model.version import TorchVersion
-from cudawheel.model.wheel_name import local_version
 from cudawheel.plan.plan import Selection
-from cudawheel.schedule import jobserver as jobserver_module
 from cudawheel.schedule.budget import BudgetRequest
-from cudawheel.schedule.confinement import Confinement
-from cudawheel.schedule.history import History
-from cudawheel.schedule.jobserver import Jobserver
-from cudawheel.schedule.limits import GIB, MIB
-from cudawheel.schedule.timeline import Sample, Timeline, Unit
+
+pytestmark = pytest.mark.usefixtures("rooms")
 
 PHASES = ["source", "compiling", "audit"]
-
-
-def unit(source: str, *, start: float, threads: int, peak: int) -> Unit:
-    return Unit(
-        build="tiny-ext",
-        source=source,
-        kind="device",
-        passes=3,
-        threads=threads,
-        start=start,
-        end=start + 10,
-        peak=peak,
-        outcome="ok",
-    )
-
-
-TIMELINE = Timeline(
-    reserve=GIB,
-    cores=4,
-    samples=[Sample(at=5.0, used=5 * GIB, budget=8 * GIB, running=3, waiting=0)],
-    units=[unit("a.cu", start=0.0, threads=2, peak=2 * GIB), unit("b.cu", start=5.0, threads=1, peak=3 * GIB)],
-)
-
-
-class Rooms:
-    """The builder's and the audit's places, taken by stand-ins that write a small wheel.
-
-    Attributes:
-        built: labels of the sources that were built, in order.
-        places: where each of them was.
-        pins: what the build environment is said to hold.
-    """
-
-    def __init__(self) -> None:
-        self.built: list[str] = []
-        self.places: list[Workplace] = []
-        self.pins: tuple[str, ...] = ("torch==2.11.0",)
-
-    def build(self, order: BuildOrder, place: Workplace, progress: Progress) -> BuiltWheel:
-        progress.phase("compiling")
-        lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
-        self.built.append(order.fetched.source.label)
-        self.places.append(place)
-        environment = Environment(
-            folder=place.cache, python=Path("python"), site_packages=place.cache, packages=self.pins
-        )
-        return BuiltWheel(
-            wheel=write_wheel(place.work, "tiny-ext", "1.0"),
-            environment=environment,
-            tools=Tools(toolchain=toolchain(place.cache), compiler=compiler()),
-            variables={},
-            seconds=1.0,
-            seconds_until_compiling=0.5,
-            timeline=TIMELINE,
-            budget=str(place.jobserver.budget),
-            confinement=str(place.jobserver.confinement),
-        )
-
-    def prove(self, order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Progress) -> Proof:
-        progress.phase("audit")
-        variant = order.variant
-        local = local_version(cuda=variant.cuda, torch=variant.torch, abi=variant.abi, fallback=order.fallback)
-        wheel = built.wheel.rename(place.work / f"tiny_ext-1.0+{local}-py3-none-any.whl")
-        return Proof(wheel=wheel, findings={"capabilities": {"cubins": [], "ptx": []}, "imported": {}})
-
-
-@pytest.fixture(autouse=True)
-def rooms(monkeypatch: pytest.MonkeyPatch) -> Rooms:
-    rooms = Rooms()
-    monkeypatch.setattr(making, "build_variant", rooms.build)
-    monkeypatch.setattr(making, "prove", rooms.prove)
-    monkeypatch.setattr(job, "find_host_compiler", give(compiler()))
-    # Nothing is compiled here that a cgroup could hold.
-    monkeypatch.setattr(jobserver_module, "confine", lambda _limit, _root: nullcontext(Confinement()))
-    return rooms
-
-
-@pytest.fixture
-def asked(tmp_path: Path) -> BuildRequest:
-    """A recipe with a repository first and a folder second."""
-    found = new_repository(tmp_path / "upstream", {"pyproject.toml": "[project]\n"})
-    write_project(tmp_path / "recipes" / "bundled")
-    sources = git_source((tmp_path / "upstream").as_uri(), found), path_source("bundled", "bundled")
-    return build_request(write_recipe(tmp_path / "recipes", *sources), tmp_path)
 
 
 @pytest.fixture
@@ -143,10 +47,6 @@ def disconnect(tmp_path: Path) -> Callable[[], None]:
 @pytest.fixture
 def reconnect(tmp_path: Path) -> Callable[[], None]:
     return lambda: (tmp_path / "away").rename(tmp_path / "upstream") and None
-
-
-def in_wheelhouse(asked: BuildRequest) -> list[str]:
-    return sorted(path.name for path in asked.wheelhouse.iterdir())
 
 
 def test_the_second_call_only_checks(asked: BuildRequest, rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,68 +322,3 @@ def test_the_record_says_what_went_in(asked: BuildRequest) -> None:
         "host_compiler": "gcc 14.2.0",
     }
     assert record["build"]["environment"] == ["torch==2.11.0"]
-
-
-def test_the_record_says_what_it_took(asked: BuildRequest) -> None:
-    build = make_wheel(asked, Heard()).record["build"]
-    assert (build["peak_memory"], build["largest_process"], build["most_compilers"]) == (5 * GIB, 3 * GIB, 3)
-    assert build["confinement"] == "oom_score_adj alone"
-    assert "kept in reserve" in build["budget"]
-    assert Timeline.from_json(json.loads(json.dumps(build["timeline"]))) == TIMELINE
-
-
-def test_a_picture_of_memory_and_compilers_lies_beside_the_wheel(asked: BuildRequest) -> None:
-    made = make_wheel(asked, Heard())
-    picture = made.wheel.with_name(f"{made.wheel.name}.svg")
-    content = picture.read_bytes()
-    assert b"a.cu" in content
-    picture.unlink()
-    assert make_wheel(asked, Heard()).cached
-    assert picture.read_bytes() == content, "it is drawn from the record"
-
-
-def test_it_is_said_before_compiling_what_will_run_at_once_and_why(asked: BuildRequest) -> None:
-    heard = Heard()
-    make_wheel(replace(asked, allowed=BudgetRequest(jobs=1)), heard)
-    (note,) = heard.notes
-    assert note.startswith("up to 1 compiler at once (0.1 GiB each, never measured here), limited by cores")
-    assert "GiB of memory" in note
-
-
-def test_a_build_of_which_one_compiler_finds_no_room_is_refused(asked: BuildRequest, rooms: Rooms) -> None:
-    heard = Heard()
-    with pytest.raises(MemoryBudgetError, match=r"needs 0\.1 GiB, and 0\.0 GiB may be used") as caught:
-        make_wheel(replace(asked, allowed=BudgetRequest(memory=10 * MIB)), heard)
-    assert "within --memory" in caught.value.why
-    assert "--force" in caught.value.remedy
-    assert "memory-per-job" in caught.value.remedy
-    assert (rooms.built, heard.phases) == ([], ["source"])
-    assert in_wheelhouse(asked) == []
-
-
-def test_a_build_that_is_forced_is_tried_in_whatever_room_there_is(asked: BuildRequest, rooms: Rooms) -> None:
-    make_wheel(replace(asked, allowed=BudgetRequest(memory=10 * MIB, force=True)), Heard())
-    assert rooms.built == ["upstream"]
-
-
-def test_a_wheel_that_is_there_needs_no_room(asked: BuildRequest) -> None:
-    make_wheel(asked, Heard())
-    assert make_wheel(replace(asked, allowed=BudgetRequest(memory=1)), Heard()).cached
-
-
-def test_builds_can_share_a_jobserver(asked: BuildRequest, rooms: Rooms, tmp_path: Path) -> None:
-    with Jobserver(BudgetRequest(), History(tmp_path / "costs.sqlite"), confined=False) as jobserver:
-        for source in ("upstream", "bundled"):
-            make_wheel(replace(asked, source=source), Heard(), jobserver)
-        assert jobserver.socket.exists(), "it is not theirs to close"
-    assert rooms.built == ["upstream", "bundled"]
-    assert [place.jobserver for place in rooms.places] == [jobserver] * 2
-
-
-def test_a_build_has_a_jobserver_to_itself_unless_it_is_given_one(asked: BuildRequest, rooms: Rooms) -> None:
-    make_wheel(asked, Heard())
-    make_wheel(replace(asked, source="bundled"), Heard())
-    one, other = (place.jobserver for place in rooms.places)
-    assert one is not other
-    assert not one.socket.parent.exists()
-    assert (asked.cache / "work").is_dir()

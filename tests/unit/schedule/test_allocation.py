@@ -132,6 +132,12 @@ def test_threads_that_bring_nothing_forward_are_not_given() -> None:
     assert list(choose_threads(equal_units(1), (), slots=6, memory=PLENTY).values()) == [4]
 
 
+def test_nobody_gets_more_when_another_that_takes_as_long_cannot() -> None:
+    narrow, wide = make_demand(passes=7, memory=1, most_threads=1), make_demand(passes=7, memory=1)
+    for waiting in ([narrow, wide], [wide, narrow]):
+        assert choose_threads(waiting, (), slots=16, memory=PLENTY) == {narrow: 1, wide: 1}
+
+
 def test_what_runs_takes_its_slots_and_memory() -> None:
     running = [(make_lease(make_demand(passes=7, memory=1), 4), 10_000.0)]
     (unit,) = equal_units(1)

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_compilers import Served, eventually, finish, is_over, serving, write_files
+from fake_compilers import Served, eventually, finish, is_over, serving
+from fake_machine import V2, write
 
 from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.confinement import Confinement
+from cudawheel.schedule.jobserver import _group
 from cudawheel.schedule.limits import GIB, MIB
 
 # Launchers that wait are counted too, at some MiB each.
@@ -37,16 +40,16 @@ def most_threads(served: Served) -> int:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "allowed",
     [
         pytest.param(BudgetRequest(memory=3 * GIB + CHANGE, jobs=6), id="memory"),
         pytest.param(BudgetRequest(memory=40 * GIB, jobs=3), id="slots"),
     ],
 )
 def test_with_room_for_three_passes_never_more_than_three_run(
-    request_: BudgetRequest, machine: Path, tmp_path: Path
+    allowed: BudgetRequest, machine: Path, tmp_path: Path
 ) -> None:
-    with serving(tmp_path / "shop", request_, root=machine) as served:
+    with serving(tmp_path / "shop", allowed, root=machine) as served:
         shop = served.workshop
         units = [shop.unit(f"{number}.cu", "sleep 0.03") for number in range(9)]
         links = [shop.unit(f"{number}.cpp", "sleep 0.01") for number in range(3)]
@@ -72,7 +75,7 @@ def test_what_there_is_room_for_runs_side_by_side_and_the_rest_waits(machine: Pa
 def test_one_unit_alone_gets_the_threads_that_it_can_use(served: Served) -> None:
     shop = served.workshop
     assert shop.run_nvcc(shop.unit("narrow.cu"), passes=2).code == 0
-    assert shop.run_nvcc(shop.unit("wide.cu"), passes=9).code == 0
+    assert shop.run_nvcc(shop.unit("wide.cu"), passes=8).code == 0
     assert [(mark.name, mark.threads) for mark in shop.marks("start")] == [("narrow.cu", 2), ("wide.cu", 4)]
 
 
@@ -167,6 +170,24 @@ def test_a_unit_that_always_dies_ends_up_alone_and_fails_with_its_own_words(serv
     assert shop.notes[-1] == end
 
 
+def test_a_kill_that_the_kernel_counts_is_put_down_to_what_failed_even_if_that_has_no_words_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = served.workshop
+    kills = 0
+    monkeypatch.setattr(Confinement, "kills", lambda _confinement: kills)
+    frail = shop.start_nvcc(shop.unit("frail.cu", "[ $try = 2 ] && exit; wait_for gate; exit 1"), passes=2)
+    eventually(lambda: shop.marks("start"), "it runs")
+    kills = 1
+    assert shop.run_nvcc(shop.unit("other.cu")).code == 0
+    shop.open("gate")
+    assert finish(frail).code == 0
+    assert shop.run_nvcc(shop.unit("wrong.cu", "exit 1")).code == 1
+    assert [len(shop.marks("start", name)) for name in ("frail.cu", "other.cu", "wrong.cu")] == [2, 1, 1]
+    killed = [event.text for event in served.jobserver.timeline.events if event.kind == "killed"]
+    assert killed == ["the kernel killed a process of frail.cu"]
+
+
 def test_a_plain_error_is_no_want_of_memory(served: Served) -> None:
     shop = served.workshop
     done = shop.run_nvcc(shop.unit("a.cu", "echo 'a.cu(1): error: expected a ;' >&2; exit 2"), passes=4)
@@ -214,7 +235,6 @@ ASK = b"ask\tproject sm90\t/\tdevice\t1\ta.cu\n"
         b"run\n",
         b"run\t\n",
         b"run\t0\n",
-        b"run\t-1\n",
         b"end\n",
         b"end\t0\t0\tmuch\t0\t0\t0\n",
     ],
@@ -232,6 +252,13 @@ def test_who_talks_garbage_is_hung_up_on_and_the_others_go_on(garbage: bytes, se
     assert finish(before).code == 0
     assert shop.run_nvcc(shop.unit("after.cu"), passes=4).code == 0
     assert [mark.threads for mark in shop.marks("start")] == [1, 4]
+
+
+@pytest.mark.parametrize("word", ["-1", "0", "1", str(os.getpgrp()), "", "all"], ids=repr)
+def test_a_launcher_cannot_have_everything_killed(word: str) -> None:
+    # Never over the socket: killpg(1) is kill(-1), which is everybody.
+    with pytest.raises(ValueError, match=word or "''"):
+        _group(word)
 
 
 def test_half_a_line_is_waited_for_and_half_a_line_at_the_end_is_nothing(served: Served) -> None:
@@ -287,15 +314,13 @@ class Looks:
 
 def limit_group(root: Path, limit: int) -> None:
     """Set the limit of the cgroup that this process seems to be in, in one step as the kernel does."""
-    write_files(root, {"limit.new": limit})
-    (root / "limit.new").replace(root / "sys/fs/cgroup/job/memory.max")
+    write(root, {"limit.new": limit})
+    (root / "limit.new").replace(root / V2 / "job" / "memory.max")
 
 
 def test_a_limit_that_comes_down_holds_compilers_back_until_it_is_lifted(machine: Path, tmp_path: Path) -> None:
-    group = "sys/fs/cgroup/job"
-    write_files(
-        machine, {"proc/self/cgroup": "0::/job", f"{group}/memory.max": 9 * GIB, f"{group}/memory.current": GIB}
-    )
+    group = f"{V2}/job"
+    write(machine, {"proc/self/cgroup": "0::/job", f"{group}/memory.max": 9 * GIB, f"{group}/memory.current": GIB})
     looks = Looks()
     with serving(tmp_path / "shop", BudgetRequest(jobs=4), root=machine, on_look=looks) as served:
         assert 7 * GIB < served.jobserver.budget.memory < 8 * GIB
@@ -324,7 +349,9 @@ def test_a_limit_that_comes_down_holds_compilers_back_until_it_is_lifted(machine
 
 def test_a_look_tells_what_the_builds_hold_and_may_hold(machine: Path, tmp_path: Path) -> None:
     looks = Looks()
-    with serving(tmp_path / "shop", BudgetRequest(memory=2 * GIB, jobs=2), root=machine, on_look=looks) as served:
+    with serving(
+        tmp_path / "shop", BudgetRequest(memory=2 * GIB - CHANGE, jobs=2), root=machine, on_look=looks
+    ) as served:
         looks.wait(2)
         assert looks.seen[-1][2:] == (0, 0)
         shop = served.workshop
@@ -332,6 +359,6 @@ def test_a_look_tells_what_the_builds_hold_and_may_hold(machine: Path, tmp_path:
         eventually(lambda: looks.seen[-1][2:] == (1, 2), "a look shows one that runs and two that wait")
         used, budget, *_ = looks.seen[-1]
         assert 10 * MIB < used < 200 * MIB
-        assert budget == 2 * GIB
+        assert budget == 2 * GIB - CHANGE
         shop.open("gate")
         assert [finish(child).code for child in children] == [0, 0, 0]

@@ -337,6 +337,18 @@ def test_a_compiler_that_is_to_stop_is_ended_with_its_children_and_reported_as_s
     eventually(lambda: is_over(int(note.read_text(encoding="ascii"))), "the compiler's child is gone")
 
 
+def test_what_a_killed_compiler_leaves_behind_is_ended(nobody: Workshop, switchboard: Switchboard) -> None:
+    script = 'sleep 600 & echo $! >"$folder/child"; kill -9 $$'
+    child = nobody.start_nvcc(nobody.unit("a.cu", script))
+    other = switchboard.accept()
+    other.say("go\t1")
+    assert [other.hear()[0] for _ in range(3)] == ["ask", "run", "end"]
+    other.say("done")
+    assert finish(child).code == 128 + signal.SIGKILL
+    orphan = int((nobody.folder / "child").read_text(encoding="ascii"))
+    eventually(lambda: is_over(orphan), "the orphan is gone")
+
+
 def test_a_stop_that_comes_too_late_is_no_answer(nobody: Workshop, switchboard: Switchboard) -> None:
     child = nobody.start_nvcc(nobody.unit("a.cu", "[ $try = 2 ] || kill -9 $$"))
     other = switchboard.accept()

@@ -143,7 +143,7 @@ def test_the_peak_is_marked_with_its_figure() -> None:
     assert "peak 4.5 GiB" in words(picture)
 
 
-@pytest.mark.parametrize("height", [0.5, 4.5, 5.9, 6.5, 7.5])
+@pytest.mark.parametrize("height", [0.5, 4.5, 5.2, 5.5, 5.9, 6.5, 7.5])
 def test_the_figure_of_the_peak_crosses_no_budget(height: float) -> None:
     picture = draw(timeline((sample(0, 0), sample(50, height), sample(100, 0))))
     (figure,) = [text for text in picture.iter(f"{SVG}text") if (text.text or "").startswith("peak")]

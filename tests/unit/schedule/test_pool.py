@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from schedule_values import make_demand
 
 from cudawheel.schedule.demand import Demand, Lease
+from cudawheel.schedule.neighbours import Claims
 from cudawheel.schedule.pool import Pool
 
 # How long a demand is passed over by shorter ones before what comes free is kept for it, in seconds.
@@ -48,12 +49,18 @@ class PoolMachine(RuleBasedStateMachine):
         for lease in self.pool.held:
             lease.resident = resident
 
+    @rule(memory=st.integers(0, 8), threads=st.integers(0, 8))
+    def hear_of_neighbours(self, memory: int, threads: int) -> None:
+        self.pool.elsewhere = Claims(memory=memory, threads=threads)
+
     @rule()
     def grant(self) -> None:
         held_before = self.pool.held
         granted = []
         for lease in self.pool.grant(self.now):
             assert self.pool.unclaimed >= 0, "a lease was granted beyond the room that was left"
+            free = max(1, self.pool.slots - self.pool.elsewhere.threads)
+            assert sum(one.threads for one in self.pool.held) <= free, "a lease was granted beyond the slots"
             granted.append(lease)
         if self.pool.withheld:
             assert len(granted) <= (0 if held_before else 1)
@@ -80,10 +87,10 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 9), twice=st.booleans())
     def give_back(self, index: int, twice: bool) -> None:
         lease = self.pool.held[index % len(self.pool.held)]
-        slots, room = self.pool.free_slots, self.pool.unclaimed
+        claims, room = self.pool.claims, self.pool.unclaimed
         for _ in range(1 + twice):
             self.pool.give_back(lease)
-        assert self.pool.free_slots == slots + lease.threads
+        assert self.pool.claims + Claims(memory=lease.growth, threads=lease.threads) == claims
         assert self.pool.unclaimed == room + lease.growth
 
     @precondition(lambda self: self.pool.waiting)
@@ -99,7 +106,6 @@ class PoolMachine(RuleBasedStateMachine):
     def keeps_its_word(self) -> None:
         held = self.pool.held
         assert sum(lease.threads for lease in held) <= self.pool.slots
-        assert self.pool.free_slots >= 0
         assert all(1 <= lease.threads <= lease.demand.useful for lease in held)
         assert len(held) == 1 or not any(lease.demand.alone for lease in held)
         assert not {lease.demand for lease in held} & set(self.pool.waiting)
@@ -107,7 +113,7 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
             return
-        self.pool.room, self.pool.withheld = PLENTY, ""
+        self.pool.room, self.pool.withheld, self.pool.elsewhere = PLENTY, "", Claims()
         while self.pool.held or self.pool.waiting:
             self.grant()
             assert self.pool.held, "something waits though nothing runs and there is plenty of room"
@@ -156,6 +162,14 @@ def test_threads_are_given_as_far_as_memory_and_slots_are_left() -> None:
     assert lease.threads == 4
 
 
+@pytest.mark.parametrize(("asked_at", "threads"), [(0, 1), (1000, 7), (2000, 7)])
+def test_threads_are_not_spent_on_one_that_is_done_before_what_runs_already(asked_at: int, threads: int) -> None:
+    pool = Pool(slots=8, room=PLENTY)
+    start_all(pool, make_demand("long.cpp", kind="host", memory=1, fixed=1000, per_pass=0))
+    (lease,) = start_all(pool, make_demand(passes=7, memory=1), now=asked_at)
+    assert lease.threads == threads
+
+
 def test_one_that_has_to_run_alone_does_and_lets_nobody_in() -> None:
     pool = Pool(slots=4, room=PLENTY)
     alone = make_demand("alone.cu", memory=1, fixed=60, alone=True)
@@ -190,6 +204,23 @@ def test_the_longest_of_those_that_find_no_room_is_stuck_only_while_nothing_runs
     assert pool.unclaimed == -4
     pool.give_back(lease)
     assert pool.stuck() is short
+
+
+def test_what_neighbours_have_promised_is_not_given_away_again() -> None:
+    pool = Pool(slots=4, room=10)
+    pool.elsewhere = Claims(memory=5, threads=3)
+    assert (pool.unclaimed, pool.free_slots) == (5, 1)
+    assert start_all(pool, make_demand(memory=6)) == []
+    (lease,) = start_all(pool, make_demand(passes=7, memory=1))
+    assert lease.threads == 1
+    assert (pool.claims, pool.unclaimed) == (Claims(memory=1, threads=1), 4)
+
+
+def test_neighbours_that_keep_every_core_busy_leave_one_slot() -> None:
+    pool = Pool(slots=4, room=10)
+    pool.elsewhere = Claims(threads=9)
+    assert len(start_all(pool, make_demand(memory=1), make_demand(memory=1))) == 1
+    assert list(pool.grant(0.0)) == []
 
 
 def run_small_ones_for(pool: Pool, seconds: int) -> list[tuple[int, Lease]]:
