@@ -217,7 +217,9 @@ class Highest:
         self.bytes = max(self.bytes, used)
 
 
-def bare(way: str, project: Path, order: BuildOrder, place: Workplace, tools: Tools, environment: Environment) -> None:
+def bare(  # noqa: PLR0917 - everything of a build comes together here
+    way: str, project: Path, order: BuildOrder, place: Workplace, tools: Tools, environment: Environment
+) -> None:
     """Run the package's backend with nothing between it and the compilers."""
     jobs, _, threads = way.partition("x")
     fixed = {"MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "NVCC_APPEND_FLAGS": f"--threads {threads}"}

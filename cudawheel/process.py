@@ -24,6 +24,8 @@ _TAIL_LINES = 60
 _GRACE_SECONDS = 3.0
 
 _streamed: set[subprocess.Popen[str]] = set()
+_starting = threading.Lock()
+_stopped = threading.Event()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ def stream(
             end stays open as long as this process lives.
 
     Raises:
-        KeyboardInterrupt: passed on after the whole process group has been ended.
+        KeyboardInterrupt: passed on after the whole process group has been ended; also after `end_all`.
     """
     words = tuple(str(word) for word in command)
     environment = {**(os.environ if env is None else env), **(extra_env or {})}
@@ -114,11 +116,11 @@ def stream(
     with log.open("a", encoding="utf-8", errors="replace") as sink, _lifeline() as lifeline:
         sink.write(f"$ {' '.join(words)}\n")
         try:
-            child = _start(hold(words, lifeline), environment, cwd, inherited=(lifeline,))
+            child = _start_listed(hold(words, lifeline), environment, cwd, lifeline)
         except OSError as missing:
             sink.write(f"{missing}\n")
             return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
-        with child, _listed(child):
+        with child:
             try:
                 assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
                 for line in child.stdout:
@@ -129,16 +131,20 @@ def stream(
             except BaseException:
                 end_group(child)
                 raise
+            finally:
+                _streamed.discard(child)
     return Finished(command=words, code=code, output="\n".join(tail), seconds=time.monotonic() - start)
 
 
-@contextlib.contextmanager
-def _listed(child: subprocess.Popen[str]) -> Iterator[None]:
-    _streamed.add(child)
-    try:
-        yield
-    finally:
-        _streamed.discard(child)
+def _start_listed(
+    words: tuple[str, ...], environment: dict[str, str], cwd: Path | None, lifeline: int
+) -> subprocess.Popen[str]:
+    with _starting:
+        if _stopped.is_set():
+            raise KeyboardInterrupt
+        child = _start(words, environment, cwd, inherited=(lifeline,))
+        _streamed.add(child)
+        return child
 
 
 @contextlib.contextmanager
@@ -153,8 +159,11 @@ def _lifeline() -> Iterator[int]:
 
 
 def end_all() -> None:
-    """End every program that is being streamed, whichever thread waits for it."""
-    for child in list(_streamed):
+    """End every program that is being streamed, whichever thread waits for it, and let none be streamed any more."""
+    with _starting:
+        _stopped.set()
+        running = list(_streamed)
+    for child in running:
         end_group(child)
 
 

@@ -86,7 +86,12 @@ def _variables(policy: Policy, folder: Path, jobserver: Jobserver) -> dict[str, 
     toolchain = provide(policy.toolchain, request)
     compiler = find_host_compiler(compiler_limits(toolchain.version, toolchain.home), policy.environ)
     stand_ins = write_stand_ins(
-        folder / "compilers", cuda_home=toolchain.home, cxx=compiler.cxx, cc=compiler.cc, socket=jobserver.socket
+        folder / "compilers",
+        cuda_home=toolchain.home,
+        cxx=compiler.cxx,
+        cc=compiler.cc,
+        path=policy.environ.get("PATH", ""),
+        socket=jobserver.socket,
     )
     path = search_path(
         policy.environ.get("PATH", ""),

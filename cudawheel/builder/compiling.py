@@ -23,6 +23,7 @@ from cudawheel.toolchain.environment import build_environment, search_path
 
 # More compilers are started than can run, so that the jobserver sees the longest of them early.
 _STARTED_PER_SLOT = 2
+_WHERE = "The whole output is in"
 # After a want of memory outside of the jobserver's reach.
 _FEWER = 4
 
@@ -103,7 +104,10 @@ class Compiling:
             # A compiler that was killed may not have said a word that the output could be recognised by.
             if self._build.starved:
                 why = "\n".join((*self._build.starved, error.why))
-                raise OutOfMemoryError(error.what, why=why, remedy=error.remedy) from error
+                remedy = (
+                    f"Give this source more memory than that, or leave capabilities out. {_WHERE} {self._place.log}."
+                )
+                raise OutOfMemoryError(error.what, why=why, remedy=remedy) from error
             if self._jobs == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             # What was killed had not asked the jobserver: a program of the package's own.
@@ -129,6 +133,7 @@ class Compiling:
             cuda_home=tools.toolchain.home,
             cxx=tools.compiler.cxx,
             cc=tools.compiler.cc,
+            path=self._place.environ.get("PATH", ""),
             socket=self._place.jobserver.socket,
         )
         home = stand_ins.cuda_home

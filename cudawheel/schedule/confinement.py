@@ -18,10 +18,11 @@ from pathlib import Path
 
 from cudawheel.process import capture
 from cudawheel.schedule import leash
-from cudawheel.schedule.limits import MemoryController, memory_groups, read_number, read_statistic
+from cudawheel.schedule.limits import MemoryController, memory_groups, memory_limits, read_number, read_statistic
 
 # Everything of a build goes before what the person runs; the compilers, at 1000, go before the rest of the build.
 _BUILD_SCORE = "500"
+_PREFIX = "cudawheel"
 _numbers = itertools.count(1)
 _REMOVAL_SECONDS = 2.0
 _SCOPE_PROBE_SECONDS = 5.0
@@ -64,6 +65,12 @@ class Confinement:
             self.group / "memory.events", "oom_kill"
         )
 
+    def limit(self) -> int | None:
+        """Give the bytes that the cgroup may hold; None where there is none."""
+        if self.group is None or self.controller is None:
+            return None
+        return read_number(self.group / self.controller.limit)
+
     def usage(self) -> int | None:
         """Give the bytes that the cgroup holds, cached files left out; None where there is none."""
         if self.group is None or self.controller is None:
@@ -81,7 +88,7 @@ def confine(limit: int, root: Path = Path("/")) -> Iterator[Confinement]:
         limit: bytes that its cgroup may hold.
         root: where /proc and /sys are found.
     """
-    made = _own_group(f"cudawheel-{os.getpid()}-{next(_numbers)}", limit, root)
+    made = _own_group(f"{_PREFIX}-{os.getpid()}-{next(_numbers)}", limit, root)
     if made is None:
         yield Confinement(scope=_systemd_scope(limit))
         return
@@ -99,10 +106,14 @@ def _own_group(name: str, limit: int, root: Path) -> Confinement | None:
             group = parent / name
             if controller.top not in (parent, *parent.parents) or not parent.is_dir():
                 continue
+            _sweep(parent)
             try:
                 group.mkdir()
             except OSError:
                 continue
+            if parent != mine:
+                # Beside this process's own cgroup its limits do not hold by themselves.
+                limit = min(limit, *(one.available for one in memory_limits(root)))
             try:
                 # Not to be made: a folder that is no cgroup, or one without memory, has no such file.
                 with (group / controller.limit).open("r+", encoding="ascii") as file:
@@ -112,6 +123,15 @@ def _own_group(name: str, limit: int, root: Path) -> Confinement | None:
                 continue
             return Confinement(group=group, controller=controller)
     return None
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the cgroups of cudawheels that were killed; one in which something still runs cannot be removed."""
+    for left_over in parent.glob(f"{_PREFIX}-*-*"):
+        process = left_over.name.split("-")[1]
+        if process.isdigit() and not Path("/proc", process).exists():
+            with contextlib.suppress(OSError):
+                left_over.rmdir()
 
 
 def _systemd_scope(limit: int) -> tuple[str, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["device", "host", "link"]
@@ -62,9 +61,6 @@ class Demand:
         return self.cost.seconds(self.passes, threads)
 
 
-_numbers = itertools.count(1)
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Lease:
     """Memory and slots that one compiler holds.
@@ -73,15 +69,12 @@ class Lease:
         threads: how many threads nvcc runs.
         started: when it got them, on the pool's clock, in seconds.
         resident: bytes that it was last seen to hold.
-        process: process id of its launcher.
     """
 
     demand: Demand
     threads: int
     started: float
-    process: int = 0
     resident: int = 0
-    number: int = field(default_factory=lambda: next(_numbers))
 
     @property
     def reserved(self) -> int:

@@ -79,9 +79,10 @@ class Dispatcher:
         """Serve a build from now on."""
         self._builds[build.name] = build
 
-    def leave(self, build: Build) -> None:
+    def leave(self, build: Build, now: float) -> None:
         """Serve a build no more."""
         self._builds.pop(build.name, None)
+        self._mark_withheld(now)
 
     def ask(self, client: Client, *, build: str, kind: Kind, passes: int, source: Path, now: float) -> None:
         """Take a launcher's request for a lease.
@@ -137,12 +138,15 @@ class Dispatcher:
             build.note(build.starved[-1])
         return False
 
-    def gone(self, client: Client) -> Lease | None:
-        """Take back what a client held or waited for whose connection ended; give the lease that it held, if any."""
-        for demand in [demand for demand, waiting in self._waiting.items() if waiting is client]:
+    def gone(self, client: Client, now: float) -> None:
+        """Take back what a client held or waited for whose connection ended without a report."""
+        for demand in [demand for demand, waiting in self._waiting.items() if waiting == client]:
             del self._waiting[demand]
             self.pool.withdraw(demand)
-        return self._release(client)
+        lease = self._release(client)
+        if lease is not None:
+            unsaid = Report(code=1, signal=0, peak=lease.resident, cpu_seconds=0.0, seconds=0.0, starved=False)
+            self._record(lease, unsaid, starved=False, now=now)
 
     def looked(self, look: Look, process_of: Callable[[Client], int], now: float) -> Client | None:
         """Take what a look at the machine showed; give the client whose compiler is to be stopped, if one must be."""

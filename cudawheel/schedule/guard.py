@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,10 +85,16 @@ class Guard:
         used = self._confinement.usage() or sum(sizes.values())
         return Look(
             used=used,
-            limit=tightest_limit(self._allowed, held=used, root=self._root),
+            limit=min(self._limits(used), key=lambda limit: limit.room),
             stalled=self._share_stalled(),
             resident=resident,
         )
+
+    def _limits(self, used: int) -> Iterator[MemoryLimit]:
+        yield tightest_limit(self._allowed, held=used, root=self._root)
+        own = self._confinement.limit()
+        if own is not None:
+            yield MemoryLimit(name="the builds' own cgroup", limit=own, available=own - used, reserve=0)
 
     def _share_stalled(self) -> float:
         before, now = self._stalled, self._stall_counter()

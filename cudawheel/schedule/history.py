@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS compilation (
 );
 CREATE INDEX IF NOT EXISTS by_unit ON compilation (package, source, kind);
 """
-_BUSY_SECONDS = 10.0
+_BUSY_SECONDS = 1.0
 # Of one unit so many last compilations count: a cost that has gone down is believed after as many builds.
 _LAST = 5
 # A unit is given this much more than it ever took, since no two compilations are quite the same.

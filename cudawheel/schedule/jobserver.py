@@ -115,6 +115,7 @@ class Jobserver:
         self._ended = threading.Event()
         self._start = time.monotonic()
         self._kills = 0
+        self._failure: BaseException | None = None
         self._grant_at: float | None = None
 
     @property
@@ -123,22 +124,27 @@ class Jobserver:
         return self._dispatcher.timeline
 
     def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undone:
+            self._open(undone)
+            self._closing = undone.pop_all()
+        return self
+
+    def _open(self, closing: contextlib.ExitStack) -> None:
         folder = _short_folder()
-        self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
         self.socket = folder / "jobserver"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self.socket))
         listener.listen(1024)
         listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-        self._closing.callback(listener.close)
+        closing.callback(listener.close)
         self._selector.register(listener, selectors.EVENT_READ)
         if self._confined:
-            self.confinement = self._closing.enter_context(confine(self._hard_limit(), self._root))
-        self._neighbours = self._closing.enter_context(Neighbours(claims_folder()))
+            self.confinement = closing.enter_context(confine(self._hard_limit(), self._root))
+        self._neighbours = closing.enter_context(Neighbours(claims_folder()))
         self._guard = Guard(self._request.memory, self.confinement, self._root)
         self._thread = threading.Thread(target=self._run, args=(listener,), name="jobserver", daemon=True)
         self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -152,6 +158,8 @@ class Jobserver:
             launcher.end_compiler()
             launcher.connection.close()
         self._closing.close()
+        if self._failure is not None:
+            raise self._failure
 
     @contextlib.contextmanager
     def serve(self, build: Build) -> Iterator[None]:
@@ -162,7 +170,7 @@ class Jobserver:
             yield
         finally:
             with self._lock:
-                self._dispatcher.leave(build)
+                self._dispatcher.leave(build, self.now())
 
     def now(self) -> float:
         """Give the seconds since this jobserver was made: the timeline's clock."""
@@ -179,6 +187,16 @@ class Jobserver:
         return max(room, _LEAST_LIMIT)
 
     def _run(self, listener: socket.socket) -> None:
+        try:
+            self._serve(listener)
+        except BaseException as error:  # noqa: BLE001 - passed on when the block is left
+            # Nobody answers any more: launchers are to hear of it, not to wait for ever.
+            self._failure = error
+            listener.close()
+            for launcher in self._launchers():
+                launcher.connection.close()
+
+    def _serve(self, listener: socket.socket) -> None:
         next_look = self.now()
         while not self._ended.is_set():
             due = min(next_look, self._grant_at if self._grant_at is not None else next_look)
@@ -209,7 +227,7 @@ class Jobserver:
             launcher.connection.close()
             launcher.end_compiler()
             with self._lock:
-                self._dispatcher.gone(launcher)
+                self._dispatcher.gone(launcher, self.now())
                 self._grant_at = self.now()
 
     def _obey(self, launcher: _Launcher, words: list[str]) -> None:

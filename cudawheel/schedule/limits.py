@@ -53,10 +53,16 @@ class MemoryLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryController:
-    """Where one generation of cgroups keeps what: its folder, and the names of its files."""
+    """Where one generation of cgroups keeps what: its folder, and the names of its files.
+
+    Attributes:
+        limit: what the kernel kills for.
+        brake: what it slows processes down for, which a build had better stay below as well; v1 has no such thing.
+    """
 
     top: Path
     limit: str
+    brake: str
     usage: str
     cache: tuple[str, ...]
 
@@ -124,13 +130,16 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _v2(top: Path) -> MemoryController:
-    return MemoryController(top=top, limit="memory.max", usage="memory.current", cache=("inactive_file", "active_file"))
+    return MemoryController(
+        top=top, limit="memory.max", brake="memory.high", usage="memory.current", cache=("inactive_file", "active_file")
+    )
 
 
 def _v1(top: Path) -> MemoryController:
     return MemoryController(
         top=top,
         limit="memory.limit_in_bytes",
+        brake="",
         usage="memory.usage_in_bytes",
         cache=("total_inactive_file", "total_active_file"),
     )
@@ -143,8 +152,9 @@ def _reserve(total: int, least: int, share: float, most: int) -> int:
 def _limits_above(controller: MemoryController, group: Path) -> Iterator[MemoryLimit]:
     """Give the limits of a cgroup and its ancestors, less what each of them holds already."""
     for here in _ancestors(controller.top, group):
-        limit, usage = read_number(here / controller.limit), read_number(here / controller.usage)
-        if limit and usage is not None and limit < _NO_LIMIT:
+        limits = [read_number(here / name) for name in (controller.limit, controller.brake)]
+        limit, usage = min((limit for limit in limits if limit), default=0), read_number(here / controller.usage)
+        if usage is not None and 0 < limit < _NO_LIMIT:
             cached = sum(read_statistic(here / "memory.stat", name) for name in controller.cache)
             # Cached files count as used, and are given up as soon as memory runs short: gigabytes after a download.
             used = max(0, usage - max(0, cached - _CACHE_KEPT))

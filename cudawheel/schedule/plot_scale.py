@@ -153,7 +153,7 @@ def duration(seconds: float, *, spelled: bool = False) -> str:
     decimals = 0 if seconds >= 10 else 1  # noqa: PLR2004
     left = round(seconds, decimals)
     first = next((index for index, (size, *_) in enumerate(_TIME_UNITS) if left > _FEWEST_OF_A_UNIT * size), 2)
-    words = []
+    words: list[str] = []
     for size, short, word in _TIME_UNITS[first : first + 2]:
         number = left if size == 1 else left // size
         left -= number * size

@@ -20,6 +20,8 @@ _SCRIPT = """#!/bin/sh
 exec {python} -IS {launcher} {socket} {compiler} "$@"
 """
 
+_USUAL_NAMES = ("c++", "g++", "clang++", "cc", "gcc", "clang")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandIns:
@@ -36,13 +38,14 @@ class StandIns:
     cc: Path | None
 
 
-def write_stand_ins(folder: Path, *, cuda_home: Path, cxx: Path, cc: Path | None, socket: Path) -> StandIns:
+def write_stand_ins(folder: Path, *, cuda_home: Path, cxx: Path, cc: Path | None, path: str, socket: Path) -> StandIns:
     """Write the stand-ins of one build into `folder`, in place of earlier ones.
 
     Args:
         cuda_home: the toolkit that is stood in for.
         cxx: the C++ compiler that is.
         cc: the C compiler that is, if there is one.
+        path: where a script that calls a compiler by another of its usual names would find it.
         socket: where the jobserver listens.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -56,9 +59,9 @@ def write_stand_ins(folder: Path, *, cuda_home: Path, cxx: Path, cc: Path | None
         if tool.name != "nvcc":
             (home / "bin" / tool.name).symlink_to(tool)
     _write(home / "bin" / "nvcc", cuda_home / "bin" / "nvcc", socket)
-    _write(host / cxx.name, cxx, socket)
-    if cc is not None and cc.name != cxx.name:
-        _write(host / cc.name, cc, socket)
+    called = {name: Path(found) for name in _USUAL_NAMES if (found := shutil.which(name, path=path))}
+    for name, compiler in {**called, **({cc.name: cc} if cc is not None else {}), cxx.name: cxx}.items():
+        _write(host / name, compiler, socket)
     return StandIns(cuda_home=home, cxx=host / cxx.name, cc=host / cc.name if cc is not None else None)
 
 

@@ -35,7 +35,7 @@ def test_threads_are_useful_for_passes_as_far_as_they_are_allowed(passes: int, m
 def test_the_same_file_asked_for_twice_is_two_demands() -> None:
     first, second = make_demand("a.cu"), make_demand("a.cu")
     assert len({first, second}) == 2
-    assert make_lease(first).number != make_lease(second).number
+    assert make_lease(first) != make_lease(second)
 
 
 def test_each_thread_of_a_lease_has_memory_set_aside() -> None:
