@@ -16,17 +16,20 @@ class Cost:
         memory: bytes that one device pass, or the one host pass, holds at its peak.
         fixed: seconds that no second thread shortens.
         per_pass: seconds of one device pass.
+        beside: seconds of the fixed part that run beside the passes, if there is a thread more than passes.
         measured: whether an earlier build measured it.
     """
 
     memory: int
     fixed: float
     per_pass: float
+    beside: float = 0.0
     measured: bool = False
 
     def seconds(self, passes: int, threads: int) -> float:
         """Give the expected time of `passes` device passes on `threads` threads."""
-        return self.fixed + self.per_pass * -(-passes // threads)
+        fixed = self.fixed - (self.beside if threads > passes else 0.0)
+        return fixed + self.per_pass * -(-passes // threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +57,7 @@ class Demand:
     @property
     def useful(self) -> int:
         """How many threads it can make use of."""
-        return min(self.passes, self.most_threads)
+        return min(self.passes + (self.cost.beside > 0), self.most_threads)
 
     def seconds(self, threads: int = 1) -> float:
         """Give the expected time on so many threads."""

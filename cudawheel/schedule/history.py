@@ -38,6 +38,8 @@ _TRIAL_MEMORY = GIB // 4
 # nvcc 13.0 on code with torch headers: 59 s that are the same for any number of capabilities, and 31 s for each of
 # them (a small extension, two cores). Only the ratio matters, and it serves to split measured processor time too.
 _FIXED_SECONDS, _PASS_SECONDS = 59.0, 31.0
+# Of the fixed part cudafe++ takes so much, which can run beside the passes.
+_BESIDE = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +99,9 @@ class History:
         per_pass = cpu_seconds / (passes + _FIXED_SECONDS / _PASS_SECONDS) if kind == "device" else 0.0
         return Cost(
             memory=int(max(peak for _, peak, _ in rows) * _MARGIN),
-            fixed=cpu_seconds - per_pass * passes,
+            fixed=(fixed := cpu_seconds - per_pass * passes),
             per_pass=per_pass,
+            beside=_beside(fixed, kind),
             measured=True,
         )
 
@@ -163,4 +166,13 @@ def unmeasured(key: CostKey, kind: Kind) -> Cost:
     """Give what a unit is taken to cost as long as nobody has measured it."""
     if kind == "link":
         return Cost(memory=min(_LINK_MEMORY, key.memory), fixed=1.0, per_pass=0.0)
-    return Cost(memory=key.memory, fixed=_FIXED_SECONDS, per_pass=_PASS_SECONDS if kind == "device" else 0.0)
+    return Cost(
+        memory=key.memory,
+        fixed=_FIXED_SECONDS,
+        per_pass=_PASS_SECONDS if kind == "device" else 0.0,
+        beside=_beside(_FIXED_SECONDS, kind),
+    )
+
+
+def _beside(fixed: float, kind: Kind) -> float:
+    return fixed * _BESIDE if kind == "device" else 0.0

@@ -46,6 +46,7 @@ _STARVED = (
 )
 _KILLED_EXIT = 128 + _SIGKILL
 _MOST_OUTPUT = 1 << 24
+_NVCC_STEPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvcc_steps.py")  # noqa: PTH100, PTH118, PTH120
 
 
 def kind_of(arguments: list[str]) -> str:
@@ -121,8 +122,7 @@ def compile_under_lease(connection: Connection, command: list[str], kind: str) -
     """Compile as often as the jobserver says; give the exit status to end with."""
     words = connection.hear()
     while words and words[0] == "go":
-        arguments = with_threads(command[1:], int(words[1])) if kind == "device" else command[1:]
-        ended = _run([*_cache(kind), command[0], *arguments], connection)
+        ended = _run(_granted(command, kind, words[1]), connection)
         try:
             connection.say("end", *ended.report())
         except OSError:
@@ -155,9 +155,14 @@ class Ended:
         return max(self.code, 0), max(-self.code, 0), self.peak, self.cpu_seconds, self.seconds, int(starved)
 
 
-def _cache(kind: str) -> list[str]:
-    program = os.environ.get(COMPILER_CACHE, "")
-    return [program] if program and kind != "link" else []
+def _granted(command: list[str], kind: str, threads: str) -> list[str]:
+    """Give the command that makes use of what was granted."""
+    cache = os.environ.get(COMPILER_CACHE, "")
+    if kind == "device":
+        # A compiler cache takes nvcc apart by itself.
+        in_front = [cache] if cache else [sys.executable, "-IS", _NVCC_STEPS, threads]
+        return [*in_front, command[0], *with_threads(command[1:], int(threads) if cache else 1)]
+    return [cache, *command] if cache and kind == "host" else command
 
 
 def _speaks_of_memory(output: bytes) -> bool:

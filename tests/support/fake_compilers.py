@@ -118,7 +118,7 @@ class Workshop:
         toolkit, host = self.folder / "toolkit", self.folder / "host"
         nvcc, cxx, cc = (self._compiler(path) for path in (toolkit / "bin" / "nvcc", host / "c++", host / "cc"))
         self.stand_ins: StandIns = write_stand_ins(
-            self.folder / "compilers", cuda_home=nvcc.parents[1], cxx=cxx, cc=cc, socket=self.socket
+            self.folder / "compilers", cuda_home=nvcc.parents[1], cxx=cxx, cc=cc, path="", socket=self.socket
         )
         self.nvcc = self.stand_ins.cuda_home / "bin" / "nvcc"
 

@@ -29,6 +29,13 @@ if sys.argv[2:]:
     child.communicate()
 """
 SECOND = 1_000_000
+CONTROLLER = MemoryController(
+    top=Path("/"),
+    limit="memory.max",
+    brake="memory.high",
+    usage="memory.current",
+    cache=("inactive_file", "active_file"),
+)
 
 
 @contextmanager
@@ -91,10 +98,7 @@ def test_what_the_builds_hold_is_taken_off_what_the_person_allows(machine: Path)
 
 def test_a_cgroup_of_the_builds_knows_best_what_they_hold(machine: Path, tmp_path: Path) -> None:
     write(tmp_path, {"group/memory.current": 3 * GIB, "group/memory.stat": f"inactive_file {GIB}\nactive_file 0"})
-    controller = MemoryController(
-        top=tmp_path, limit="memory.max", usage="memory.current", cache=("inactive_file", "active_file")
-    )
-    confinement = Confinement(group=tmp_path / "group", controller=controller)
+    confinement = Confinement(group=tmp_path / "group", controller=CONTROLLER)
     with holding(30) as launcher:
         look = Guard(8 * GIB, confinement, machine).look([launcher])
     assert look.used == 2 * GIB
@@ -104,10 +108,17 @@ def test_a_cgroup_of_the_builds_knows_best_what_they_hold(machine: Path, tmp_pat
 
 def test_a_cgroup_that_the_builds_could_not_enter_knows_nothing(machine: Path, tmp_path: Path) -> None:
     write(tmp_path, {"group/memory.current": 0})
-    controller = MemoryController(top=tmp_path, limit="memory.max", usage="memory.current", cache=())
     with holding(30):
-        look = Guard(None, Confinement(group=tmp_path / "group", controller=controller), machine).look([])
+        look = Guard(None, Confinement(group=tmp_path / "group", controller=CONTROLLER), machine).look([])
     assert look.used > 30 * MIB
+
+
+def test_what_the_cgroup_of_the_builds_may_hold_is_a_limit_too(machine: Path, tmp_path: Path) -> None:
+    write(tmp_path, {"group/memory.current": 3 * GIB, "group/memory.max": 4 * GIB})
+    guard = Guard(8 * GIB, Confinement(group=tmp_path / "group", controller=CONTROLLER), machine)
+    assert (guard.look([]).limit.room, guard.look([]).withheld) == (GIB, "")
+    write(tmp_path, {"group/memory.current": 4 * GIB + MIB})
+    assert "within the builds' own cgroup" in guard.look([]).withheld
 
 
 def test_nothing_new_starts_once_the_reserve_is_touched_and_half_of_it_is_an_emergency(machine: Path) -> None:

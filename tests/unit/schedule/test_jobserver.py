@@ -279,7 +279,7 @@ def test_half_a_line_is_waited_for_and_half_a_line_at_the_end_is_nothing(served:
 
 def test_the_compilers_of_a_build_that_is_over_are_not_served(machine: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "shop", BudgetRequest(jobs=1), root=machine) as served:
-        served.jobserver._dispatcher.leave(served.build)
+        served.jobserver._dispatcher.leave(served.build, served.jobserver.now())
         done = served.workshop.run_nvcc(served.workshop.unit("a.cu"))
     assert (done.code, served.workshop.all_marks()) == (1, [])
     assert done.err.startswith(b"cudawheel is gone")
@@ -295,6 +295,23 @@ def test_with_the_jobserver_every_compiler_ends(machine: Path, tmp_path: Path) -
     assert all(is_over(mark.process) for mark in shop.marks("start"))
     assert not served.jobserver.socket.parent.exists()
     assert "jobserver" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_jobserver_that_fails_lets_nobody_wait_and_says_why(machine: Path, tmp_path: Path) -> None:
+    def fail(_used: int, _budget: int, _running: int, waiting: int) -> None:
+        if waiting:
+            raise ZeroDivisionError
+
+    def build() -> None:
+        with serving(tmp_path / "shop", BudgetRequest(jobs=1), root=machine, on_look=fail) as served:
+            shop = served.workshop
+            children = [shop.start_nvcc(shop.unit(f"{number}.cu", "wait_for ever")) for number in range(2)]
+            codes.extend(finish(child).code for child in children)
+
+    codes: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        build()
+    assert codes == [1, 1]
 
 
 class Looks:

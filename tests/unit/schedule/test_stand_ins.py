@@ -28,7 +28,7 @@ def write_toolkit(home: Path) -> Path:
     return home
 
 
-def write_for(folder: Path, *, cxx: str = "c++", cc: str | None = "cc") -> StandIns:
+def write_for(folder: Path, *, cxx: str = "c++", cc: str | None = "cc", path: str = "") -> StandIns:
     """Stand-ins in `compilers` for tools in `toolkit` and `host`."""
     host = {name: write_program(folder / "host" / name, SAY) for name in (cxx, cc) if name}
     return write_stand_ins(
@@ -36,6 +36,7 @@ def write_for(folder: Path, *, cxx: str = "c++", cc: str | None = "cc") -> Stand
         cuda_home=write_toolkit(folder / "toolkit"),
         cxx=host[cxx],
         cc=host[cc] if cc else None,
+        path=path,
         socket=folder / "nobody",
     )
 
@@ -102,6 +103,16 @@ def test_without_a_c_compiler_there_is_no_stand_in_for_one(tmp_path: Path) -> No
     assert [path.name for path in stand_ins.cxx.parent.iterdir()] == ["c++"]
 
 
+def test_a_script_that_goes_by_a_usual_name_waits_its_turn_too(tmp_path: Path) -> None:
+    others = {name: write_program(tmp_path / "usr" / "bin" / name, SAY) for name in ("g++", "gcc", "cc", "ld")}
+    stand_ins = write_for(tmp_path, cxx="g++", cc="gcc", path=f"/nowhere:{others['cc'].parent}")
+    host = stand_ins.cxx.parent
+    assert sorted(path.name for path in host.iterdir()) == ["cc", "g++", "gcc"]
+    assert ask(host / "cc").output == f"{others['cc']}: --version\n"
+    # The compilers of the build are the ones that were chosen for it, whatever else goes by their names.
+    assert ask(stand_ins.cxx).output == f"{tmp_path / 'host/g++'}: --version\n"
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_any_path_works(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
@@ -132,6 +143,7 @@ def test_an_earlier_folder_is_replaced_and_what_it_linked_to_is_left_alone(tmp_p
         cuda_home=tmp_path / "elsewhere" / "toolkit",
         cxx=tmp_path / "elsewhere" / "host" / "c++",
         cc=None,
+        path="",
         socket=tmp_path / "nobody",
     )
     assert files_below(tmp_path / "toolkit") == before

@@ -1,0 +1,248 @@
+"""Runs the steps of one nvcc command side by side, further than nvcc itself goes.
+
+A program of its own, run by `launcher` in nvcc's place as `python -IS nvcc_steps.py THREADS NVCC ARGUMENT...`. nvcc is
+a driver: for each capability it runs a preprocessor, cicc and ptxas, for the rest cudafe++ and the host compiler, and
+`--dryrun` prints these commands. `nvcc --threads` runs the capabilities side by side, but none before cudafe++ is done,
+because cudafe++ makes up the id of the module. Here the id is made up beforehand, from the source and the command, so
+that everything can start at once; it is the same for any number of threads, and so is what comes out.
+
+What does not look like a plain compilation is left to nvcc.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
+
+# Set to 0, in a recipe's `environment` say, nvcc runs its steps itself.
+SWITCH = "CUDAWHEEL_NVCC_STEPS"
+
+_VARIABLE = re.compile(r"[A-Za-z_]\w*=")
+_SCRATCH_NAME = re.compile(r"tmpxft_[0-9a-f]+_[0-9a-f]+-")
+_MODULE_ID = "--gen_module_id_file"
+_DEVICE_PROGRAMS = ("cudafe++", "cicc", "ptxas", "fatbinary")
+_OUTPUT_OPTIONS = {"-o", "--gen_c_file_name", "--gen_device_file_name"}
+_OUTPUT_STARTS = ("--create=", "--embedded-fatbin=")
+# nvcc's options for dependencies beside the object, and what they are called where nothing is compiled.
+_DEPENDENCIES = {
+    "-MD": "-M",
+    "-MMD": "-MM",
+    "--generate-dependencies-with-compile": "-M",
+    "--generate-nonsystem-dependencies-with-compile": "-MM",
+}
+# Options with which nvcc has other steps than those known here, or keeps files that somebody may look for.
+_LEFT_TO_NVCC = re.compile(
+    r"-rdc|--relocatable-device-code|-dc$|--device-c$|-dw$|--device-w$|-dlto|--dlink-time-opt|-?-keep|-?-save-temps"
+    r"|-?-time|-G$|--device-debug|-optf|--options-file|-ptx$|--ptx$|-cubin$|--cubin$|-fatbin$|--fatbin$|@"
+)
+# Seconds that the steps take, on code with torch headers (nvcc 13.0): what is on the longest way to the end goes first.
+_WEIGHTS = {"cicc": 25.0, "ptxas": 20.0, "cudafe++": 9.0, "fatbinary": 0.5}
+_HOST_WEIGHT = 5.0
+
+
+class Step:
+    """One command of a compilation.
+
+    Attributes:
+        text: as the shell takes it.
+        program: its name without folder.
+        needs: the steps that have to be done before.
+        to_the_end: seconds from its start to the end of everything, if nothing had to wait.
+    """
+
+    def __init__(self, text: str) -> None:
+        words = shlex.split(text)
+        self.text = text
+        self.program = os.path.basename(words[0])  # noqa: PTH119 - pathlib takes as long to import as all this
+        self.compiles_host_code = self.program not in _DEVICE_PROGRAMS and "-c" in words
+        self._writes = [words[at + 1] for at, word in enumerate(words[:-1]) if word in _OUTPUT_OPTIONS]
+        self._writes += [word.partition("=")[2] for word in words if word.startswith(_OUTPUT_STARTS)]
+        self.needs: list[Step] = []
+        self.to_the_end = 0.0
+
+    def reads_from(self, earlier: Step) -> bool:
+        """Say whether it takes what another step writes; host code includes what all the others wrote."""
+        return self.compiles_host_code or any(path in self.text for path in earlier._writes)
+
+
+def find_steps(nvcc: str, arguments: list[str], folder: str) -> tuple[list[Step], dict[str, str]] | None:
+    """Ask nvcc for its steps; None where they are not those of a plain compilation.
+
+    Args:
+        nvcc: the compiler driver.
+        arguments: its command line.
+        folder: where its intermediate files are to lie.
+
+    Returns:
+        The steps in nvcc's order, and the environment that they run in.
+    """
+    environment = {**os.environ, "TMPDIR": folder}
+    asked = subprocess.run(
+        [nvcc, *arguments, "--dryrun"], env=environment, capture_output=True, text=True, errors="replace", check=False
+    )
+    lines = asked.stderr.splitlines()
+    if asked.returncode != 0 or not all(line.startswith("#$ ") for line in lines):
+        return None
+    steps: list[Step] = []
+    for line in (_SCRATCH_NAME.sub("tmpxft-", line[3:]) for line in lines):
+        if _VARIABLE.match(line):
+            name, _, value = line.partition("=")
+            environment[name] = value.strip()
+        elif not line.startswith("rm "):  # the folder goes as a whole
+            steps.append(Step(line))
+    return (steps, environment) if _is_plain(steps) else None
+
+
+def _is_plain(steps: list[Step]) -> bool:
+    with_id = [step for step in steps if _MODULE_ID in step.text]
+    host = [step for step in steps if step.compiles_host_code]
+    return (
+        len(steps) > 0
+        and [step.program for step in with_id] == ["cudafe++"]
+        and host == steps[-1:]
+        and all(step.program in _DEVICE_PROGRAMS or {"-E", "-c"} & set(shlex.split(step.text)) for step in steps)
+    )
+
+
+def give_module_id(steps: list[Step], source: str, arguments: list[str]) -> None:
+    """Write the module's id where cudafe++ would have, and have it read instead; looks as nvcc's own does.
+
+    It has to differ between any two objects that are linked together: hence the command, which names the object.
+    """
+    first = next(step for step in steps if _MODULE_ID in step.text)
+    words = shlex.split(first.text)
+    name = os.path.basename(source)  # noqa: PTH119
+    command = "\0".join([os.path.abspath(source), *arguments])  # noqa: PTH100
+    with open(source, "rb") as file:  # noqa: PTH123
+        content = zlib.crc32(file.read())
+    mangled = re.sub(r"\W", "_", name, flags=re.ASCII)
+    identity = f"_{zlib.crc32(command.encode('utf-8', 'surrogateescape')):08x}_{len(name)}_{mangled}_{content:08x}"
+    with open(words[words.index("--module_id_file_name") + 1], "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(identity)
+    first.text = first.text.replace(f"{_MODULE_ID} ", "", 1)
+
+
+def connect(steps: list[Step]) -> None:
+    """Find out what each step waits for, and how far it is from the end."""
+    for number, step in enumerate(steps):
+        step.needs = [earlier for earlier in steps[:number] if step.reads_from(earlier)]
+    for step in reversed(steps):
+        step.to_the_end += _WEIGHTS.get(step.program, _HOST_WEIGHT)
+        for earlier in step.needs:
+            earlier.to_the_end = max(earlier.to_the_end, step.to_the_end)
+
+
+def run(steps: list[Step], environment: dict[str, str], threads: int, folder: str) -> int:
+    """Run steps as soon as they can, so many at once; give the exit status of the first that failed, or 0."""
+    waiting, done = list(steps), set[Step]()
+    running: dict[int, Step] = {}
+    failed = 0
+    while (waiting and not failed) or running:
+        ready = [step for step in waiting if done.issuperset(step.needs)] if not failed else []
+        for step in sorted(ready, key=lambda step: -step.to_the_end)[: threads - len(running)]:
+            waiting.remove(step)
+            running[_start(step, environment, _log(folder, steps.index(step)))] = step
+        process, status = os.wait()
+        step = running.pop(process)
+        done.add(step)
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0 and not failed:
+            failed = _explain(step, code)
+            for other in running:
+                os.kill(other, 15)
+    for number in range(len(steps)):
+        _show(_log(folder, number))
+    return failed
+
+
+def _log(folder: str, number: int) -> str:
+    return os.path.join(folder, f"output-{number}")  # noqa: PTH118
+
+
+def _start(step: Step, environment: dict[str, str], log: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [(os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)]
+    return os.posix_spawn("/bin/sh", ["sh", "-c", f"exec {step.text}"], environment, file_actions=actions)
+
+
+def _explain(step: Step, code: int) -> int:
+    if code > 0:
+        return code
+    sys.stderr.write(f"nvcc step '{step.program}' died due to signal {-code}\n")
+    return 255
+
+
+def _show(log: str) -> None:
+    if os.path.exists(log):  # noqa: PTH110
+        with open(log, "rb") as file:  # noqa: PTH123
+            shutil.copyfileobj(file, sys.stderr.buffer)
+
+
+def split_dependencies(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Take the wish for a file of dependencies out of a command line: the rest, and how nvcc is asked for it alone."""
+    wish = next((_DEPENDENCIES[word] for word in arguments if word in _DEPENDENCIES), "")
+    if not wish:
+        return arguments, []
+    rest, about, words = [], [], iter(arguments)
+    for word in words:
+        if word in {"-MF", "-MT", "-MQ", "--dependency-output", "--dependency-target-name"}:
+            about += [word, next(words, "")]
+        elif word == "-MP":
+            about.append(word)
+        elif word not in _DEPENDENCIES:
+            rest.append(word)
+    output = _output(rest)
+    if not {"-MT", "-MQ"} & set(about):
+        about += ["-MT", output]
+    if "-MF" not in about:
+        about += ["-MF", f"{os.path.splitext(output)[0]}.d"]  # noqa: PTH122
+    at = rest.index("-o")
+    return rest, [*(word for word in rest[:at] + rest[at + 2 :] if word not in {"-c", "--compile"}), wish, *about]
+
+
+def _output(arguments: list[str]) -> str:
+    return arguments[arguments.index("-o") + 1]
+
+
+def compile_in_steps(threads: int, nvcc: str, arguments: list[str]) -> int | None:
+    """Compile; give the exit status, or None where it is nvcc's to do."""
+    sources = [word for word in arguments if word.endswith(".cu") and not word.startswith("-")]
+    plain = {"-c", "--compile"} & set(arguments) and "-o" in arguments[:-1] and len(sources) == 1
+    if not plain or os.environ.get(SWITCH) == "0" or any(map(_LEFT_TO_NVCC.match, arguments)):
+        return None
+    rest, dependencies = split_dependencies(arguments)
+    # The same name each time, since a compiler may write it into what it makes; no two write the same object at once.
+    name = zlib.crc32(os.path.abspath(_output(rest)).encode("utf-8", "surrogateescape"))  # noqa: PTH100
+    folder = os.path.join(tempfile.gettempdir(), f"nvcc-{name:08x}")  # noqa: PTH118
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder, 0o700)  # noqa: PTH102
+    try:
+        found = find_steps(nvcc, rest, folder)
+        if found is None:
+            return None
+        steps, environment = found
+        give_module_id(steps, sources[0], rest)
+        connect(steps)
+        extra = [Step(shlex.join([nvcc, *dependencies]))] if dependencies else []
+        return run([*steps, *extra], environment, threads, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(words: list[str]) -> int:
+    """Compile in steps, or let nvcc do it."""
+    threads, nvcc, *arguments = words
+    code = compile_in_steps(int(threads), nvcc, arguments)
+    if code is None:
+        os.execv(nvcc, [nvcc, *arguments, *([f"--threads={threads}"] if int(threads) > 1 else [])])  # noqa: S606
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
