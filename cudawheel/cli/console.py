@@ -81,7 +81,7 @@ class BuildProgress:
 
     def compilers(self, used: int, budget: int, running: int, waiting: int) -> None:
         """Show what the builds hold, and how many compilers run and wait."""
-        self._machine = f"{used / GIB:.1f} of {budget / GIB:.1f} GiB, {running} compiling"
+        self._machine = f"{used / GIB:.1f} of {budget / GIB:.1f} GiB, {running} compiling" if running or waiting else ""
         self._machine += f", {waiting} waiting" if waiting else ""
         # Where nothing moves on a screen, a line now and then says that it still goes on.
         if not self._console.is_terminal and time.monotonic() - self._said > _HEARTBEAT_SECONDS:

@@ -44,7 +44,7 @@ _SHORT = 2 * GIB
 _LEAST_LIMIT = GIB // 2
 # ninja starts its first compilers one by one. The first that could use many threads waits for the others, so that it is
 # known between how many the cores are to be shared.
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS, _LONGEST_GATHERING = 0.01, 0.1
 
 
 class _Launcher:
@@ -117,6 +117,7 @@ class Jobserver:
         self._kills = 0
         self._failure: BaseException | None = None
         self._grant_at: float | None = None
+        self._gathering_since: float | None = None
 
     @property
     def timeline(self) -> Timeline:
@@ -239,7 +240,7 @@ class Jobserver:
             self._dispatcher.ask(
                 launcher, build=build, kind=cast("Kind", kind), passes=int(passes), source=path, now=now
             )
-            self._grant_at = now + (_GATHER_SECONDS if int(passes) > 1 else 0.0)
+            self._gather(now, wait=int(passes) > 1)
         elif words[0] == "run":
             launcher.compiler = _group(words[1])
         elif words[0] == "end":
@@ -253,8 +254,16 @@ class Jobserver:
         else:
             raise ValueError(words[0])
 
+    def _gather(self, now: float, *, wait: bool) -> None:
+        """Put the next decision off by a moment, each time that somebody else comes, but not for ever."""
+        if self._gathering_since is None and not wait:
+            self._grant_at = now
+            return
+        self._gathering_since = now if self._gathering_since is None else self._gathering_since
+        self._grant_at = min(now + _GATHER_SECONDS, self._gathering_since + _LONGEST_GATHERING)
+
     def _grant(self) -> None:
-        self._grant_at = None
+        self._grant_at = self._gathering_since = None
         pool = self._dispatcher.pool
         with self._neighbours.deciding() as pool.elsewhere:
             for launcher, threads in self._dispatcher.grants(self.now()):

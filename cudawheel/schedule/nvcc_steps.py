@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ _MODULE_ID = "--gen_module_id_file"
 _DEVICE_PROGRAMS = ("cudafe++", "cicc", "ptxas", "fatbinary")
 _OUTPUT_OPTIONS = {"-o", "--gen_c_file_name", "--gen_device_file_name"}
 _OUTPUT_STARTS = ("--create=", "--embedded-fatbin=")
+# nvcc takes these for its own options too, and they are not looked into here.
+_FLAGS = ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")
 # nvcc's options for dependencies beside the object, and what they are called where nothing is compiled.
 _DEPENDENCIES = {
     "-MD": "-M",
@@ -36,14 +39,21 @@ _DEPENDENCIES = {
     "--generate-dependencies-with-compile": "-M",
     "--generate-nonsystem-dependencies-with-compile": "-MM",
 }
-# Options with which nvcc has other steps than those known here, or keeps files that somebody may look for.
+_ABOUT_DEPENDENCIES = {"--dependency-output": "-MF", "--dependency-target-name": "-MT", "-MF": "-MF", "-MT": "-MT"}
+# Their value is an option of another program.
+_HANDS_ON = re.compile(r"-X[a-z]+|-?-[a-z]+-options")
+# Options with which nvcc has other steps than those known here, keeps files that somebody may look for, or does more
+# than run its steps.
 _LEFT_TO_NVCC = re.compile(
     r"-rdc|--relocatable-device-code|-dc$|--device-c$|-dw$|--device-w$|-dlto|--dlink-time-opt|-?-keep|-?-save-temps"
-    r"|-?-time|-G$|--device-debug|-optf|--options-file|-ptx$|--ptx$|-cubin$|--cubin$|-fatbin$|--fatbin$|@"
+    r"|-?-time|-?-fdevice-time-trace|-G$|--device-debug|-optf|--options-file|-ptx$|--ptx$|-cubin$|--cubin$|-fatbin$"
+    r"|--fatbin$|-ewp|--extensible-whole-program|-objtemp|--objdir-as-tempdir|-v$|--verbose$|@"
 )
 # Seconds that the steps take, on code with torch headers (nvcc 13.0): what is on the longest way to the end goes first.
 _WEIGHTS = {"cicc": 25.0, "ptxas": 20.0, "cudafe++": 9.0, "fatbinary": 0.5}
 _HOST_WEIGHT = 5.0
+# SIGPIPE and SIGXFSZ: Python ignores them, and compilers are to find them as they were.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Step:
@@ -61,6 +71,7 @@ class Step:
         self.text = text
         self.program = os.path.basename(words[0])  # noqa: PTH119 - pathlib takes as long to import as all this
         self.compiles_host_code = self.program not in _DEVICE_PROGRAMS and "-c" in words
+        self._words = words
         self._writes = [words[at + 1] for at, word in enumerate(words[:-1]) if word in _OUTPUT_OPTIONS]
         self._writes += [word.partition("=")[2] for word in words if word.startswith(_OUTPUT_STARTS)]
         self.needs: list[Step] = []
@@ -68,7 +79,7 @@ class Step:
 
     def reads_from(self, earlier: Step) -> bool:
         """Say whether it takes what another step writes; host code includes what all the others wrote."""
-        return self.compiles_host_code or any(path in self.text for path in earlier._writes)
+        return self.compiles_host_code or any(path in word for path in earlier._writes for word in self._words)
 
 
 def find_steps(nvcc: str, arguments: list[str], folder: str) -> tuple[list[Step], dict[str, str]] | None:
@@ -83,10 +94,8 @@ def find_steps(nvcc: str, arguments: list[str], folder: str) -> tuple[list[Step]
         The steps in nvcc's order, and the environment that they run in.
     """
     environment = {**os.environ, "TMPDIR": folder}
-    asked = subprocess.run(
-        [nvcc, *arguments, "--dryrun"], env=environment, capture_output=True, text=True, errors="replace", check=False
-    )
-    lines = asked.stderr.splitlines()
+    asked = subprocess.run([nvcc, *arguments, "--dryrun"], env=environment, capture_output=True, check=False)
+    lines = os.fsdecode(asked.stderr).splitlines()
     if asked.returncode != 0 or not all(line.startswith("#$ ") for line in lines):
         return None
     steps: list[Step] = []
@@ -139,26 +148,34 @@ def connect(steps: list[Step]) -> None:
 
 
 def run(steps: list[Step], environment: dict[str, str], threads: int, folder: str) -> int:
-    """Run steps as soon as they can, so many at once; give the exit status of the first that failed, or 0."""
+    """Run steps as soon as they can, so many at once; give the exit status.
+
+    Where some fail, what is told is what nvcc would tell, which runs them in their order: steps behind one that failed
+    are ended, steps before it run on. Only where one is killed, for lack of memory that is, all are ended at once.
+    """
     waiting, done = list(steps), set[Step]()
     running: dict[int, Step] = {}
-    failed = 0
-    while (waiting and not failed) or running:
-        ready = [step for step in waiting if done.issuperset(step.needs)] if not failed else []
+    end = shown = len(steps)  # steps from `end` on do not matter any more
+    code = 0
+    while waiting or running:
+        ready = [step for step in waiting if done.issuperset(step.needs)]
         for step in sorted(ready, key=lambda step: -step.to_the_end)[: threads - len(running)]:
             waiting.remove(step)
             running[_start(step, environment, _log(folder, steps.index(step)))] = step
         process, status = os.wait()
         step = running.pop(process)
         done.add(step)
-        code = os.waitstatus_to_exitcode(status)
-        if code != 0 and not failed:
-            failed = _explain(step, code)
-            for other in running:
-                os.kill(other, 15)
-    for number in range(len(steps)):
+        ended, number = os.waitstatus_to_exitcode(status), steps.index(step)
+        if ended == 0 or number >= end:
+            continue
+        code, shown, end = _explain(step, ended), number + 1, number if ended > 0 else 0
+        waiting = [step for step in waiting if steps.index(step) < end]
+        for other, step in running.items():
+            if steps.index(step) >= end:
+                os.kill(other, signal.SIGTERM)
+    for number in range(shown):
         _show(_log(folder, number))
-    return failed
+    return code
 
 
 def _log(folder: str, number: int) -> str:
@@ -168,7 +185,8 @@ def _log(folder: str, number: int) -> str:
 def _start(step: Step, environment: dict[str, str], log: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [(os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)]
-    return os.posix_spawn("/bin/sh", ["sh", "-c", f"exec {step.text}"], environment, file_actions=actions)
+    command = ["sh", "-c", f"exec {step.text}"]
+    return os.posix_spawn("/bin/sh", command, environment, file_actions=actions, setsigdef=_IGNORED)
 
 
 def _explain(step: Step, code: int) -> int:
@@ -191,14 +209,15 @@ def split_dependencies(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     rest, about, words = [], [], iter(arguments)
     for word in words:
-        if word in {"-MF", "-MT", "-MQ", "--dependency-output", "--dependency-target-name"}:
-            about += [word, next(words, "")]
-        elif word == "-MP":
+        name, equals, value = word.partition("=")
+        if name in _ABOUT_DEPENDENCIES:
+            about += [_ABOUT_DEPENDENCIES[name], value if equals else next(words, "")]
+        elif word in {"-MP", "--generate-dependency-targets"}:
             about.append(word)
         elif word not in _DEPENDENCIES:
             rest.append(word)
     output = _output(rest)
-    if not {"-MT", "-MQ"} & set(about):
+    if "-MT" not in about:
         about += ["-MT", output]
     if "-MF" not in about:
         about += ["-MF", f"{os.path.splitext(output)[0]}.d"]  # noqa: PTH122
@@ -210,25 +229,48 @@ def _output(arguments: list[str]) -> str:
     return arguments[arguments.index("-o") + 1]
 
 
+def _is_left_to_nvcc(arguments: list[str]) -> bool:
+    handed_on = [_HANDS_ON.fullmatch(before) is not None for before in ["", *arguments[:-1]]]
+    own = [word for word, other in zip(arguments, handed_on, strict=True) if not other]
+    values = [word for word, other in zip(arguments, handed_on, strict=True) if other]
+    plain = {"-c", "--compile"} & set(own) and "-o" in own[:-1]
+    return (
+        not plain
+        or any(map(_LEFT_TO_NVCC.match, own))
+        or any(word.startswith("-M") for word in values)
+        or os.environ.get(SWITCH) == "0"
+        or any(map(os.environ.get, _FLAGS))
+    )
+
+
+def _prepare(nvcc: str, arguments: list[str], source: str, folder: str) -> tuple[list[Step], dict[str, str]] | None:
+    """Make a folder and find the steps that can be run there; what is wrong with a command nvcc says best itself."""
+    try:
+        os.mkdir(folder, 0o700)  # noqa: PTH102
+        found = find_steps(nvcc, arguments, folder)
+        if found is not None:
+            give_module_id(found[0], source, arguments)
+            connect(found[0])
+    except (IndexError, OSError, ValueError):
+        return None
+    return found
+
+
 def compile_in_steps(threads: int, nvcc: str, arguments: list[str]) -> int | None:
     """Compile; give the exit status, or None where it is nvcc's to do."""
     sources = [word for word in arguments if word.endswith(".cu") and not word.startswith("-")]
-    plain = {"-c", "--compile"} & set(arguments) and "-o" in arguments[:-1] and len(sources) == 1
-    if not plain or os.environ.get(SWITCH) == "0" or any(map(_LEFT_TO_NVCC.match, arguments)):
+    if len(sources) != 1 or _is_left_to_nvcc(arguments):
         return None
     rest, dependencies = split_dependencies(arguments)
     # The same name each time, since a compiler may write it into what it makes; no two write the same object at once.
     name = zlib.crc32(os.path.abspath(_output(rest)).encode("utf-8", "surrogateescape"))  # noqa: PTH100
     folder = os.path.join(tempfile.gettempdir(), f"nvcc-{name:08x}")  # noqa: PTH118
     shutil.rmtree(folder, ignore_errors=True)
-    os.mkdir(folder, 0o700)  # noqa: PTH102
     try:
-        found = find_steps(nvcc, rest, folder)
+        found = _prepare(nvcc, rest, sources[0], folder)
         if found is None:
             return None
         steps, environment = found
-        give_module_id(steps, sources[0], rest)
-        connect(steps)
         extra = [Step(shlex.join([nvcc, *dependencies]))] if dependencies else []
         return run([*steps, *extra], environment, threads, folder)
     finally:
@@ -240,6 +282,8 @@ def main(words: list[str]) -> int:
     threads, nvcc, *arguments = words
     code = compile_in_steps(int(threads), nvcc, arguments)
     if code is None:
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_DFL)
         os.execv(nvcc, [nvcc, *arguments, *([f"--threads={threads}"] if int(threads) > 1 else [])])  # noqa: S606
     return code
 

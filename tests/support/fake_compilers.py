@@ -37,6 +37,7 @@ threads=1 source= python={python} folder={folder}
 for word in "$@"; do
     case "$word" in
         --threads=*) threads=${{word#--threads=}} ;;
+        --dryrun) exit 1 ;; # it has no steps that could be run without it
         *.cu | *.cpp | *.o) [ "$previous" = -o ] || source=$word ;;
     esac
     previous=$word
@@ -152,6 +153,10 @@ class Workshop:
 
     def start_nvcc(self, source: Path, passes: int = 1, **environment: str) -> subprocess.Popen[bytes]:
         return self.start(self.nvcc, *capabilities(passes), "-c", source, "-o", f"{source}.o", **environment)
+
+    def start_cxx(self, source: Path) -> subprocess.Popen[bytes]:
+        """Start a host compiler, which takes one thread whatever there is."""
+        return self.start(self.stand_ins.cxx, "-c", source, "-o", f"{source}.o")
 
     def run(self, *command: str | Path, **environment: str) -> Done:
         return finish(self.start(*command, **environment))

@@ -65,7 +65,7 @@ def test_with_room_for_three_passes_never_more_than_three_run(
 def test_what_there_is_room_for_runs_side_by_side_and_the_rest_waits(machine: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "shop", BudgetRequest(memory=3 * GIB + CHANGE, jobs=6), root=machine) as served:
         shop = served.workshop
-        children = [shop.start_nvcc(shop.unit(f"{number}.cu", "wait_for gate")) for number in range(5)]
+        children = [shop.start_cxx(shop.unit(f"{number}.cpp", "wait_for gate")) for number in range(5)]
         eventually(lambda: len(shop.marks("start")) == 3 and served.waiting == 2, "three run and two wait")
         shop.open("gate")
         assert [finish(child).code for child in children] == [0] * 5
@@ -74,9 +74,12 @@ def test_what_there_is_room_for_runs_side_by_side_and_the_rest_waits(machine: Pa
 
 def test_one_unit_alone_gets_the_threads_that_it_can_use(served: Served) -> None:
     shop = served.workshop
-    assert shop.run_nvcc(shop.unit("narrow.cu"), passes=2).code == 0
+    assert finish(shop.start_cxx(shop.unit("single.cpp"))).code == 0
+    assert shop.run_nvcc(shop.unit("narrow.cu"), passes=1).code == 0
     assert shop.run_nvcc(shop.unit("wide.cu"), passes=8).code == 0
-    assert [(mark.name, mark.threads) for mark in shop.marks("start")] == [("narrow.cu", 2), ("wide.cu", 4)]
+    single, narrow, wide = [mark.threads for mark in shop.marks("start")]
+    assert (single, wide) == (1, 4)
+    assert single <= narrow < wide
 
 
 def test_a_killed_compiler_is_compiled_again_and_gives_its_threads_back(served: Served) -> None:
@@ -148,7 +151,7 @@ def test_a_unit_that_ran_out_of_memory_is_compiled_again_on_fewer_threads(death:
 def test_a_unit_that_always_dies_ends_up_alone_and_fails_with_its_own_words(served: Served) -> None:
     shop = served.workshop
     # Whoever is there first holds a thread until the other has come down to being compiled alone.
-    bystander = shop.start_nvcc(shop.unit("bystander.cu", "wait_for gate"))
+    bystander = shop.start_cxx(shop.unit("bystander.cpp", "wait_for gate"))
     eventually(lambda: shop.marks("start"), "the bystander runs")
     huge = shop.start_nvcc(shop.unit("huge.cu", "echo try $try; echo 'std::bad_alloc' >&2; exit 7"), passes=4)
     eventually(lambda: any("alone" in note for note in shop.notes), "it is to be compiled alone")
@@ -163,7 +166,7 @@ def test_a_unit_that_always_dies_ends_up_alone_and_fails_with_its_own_words(serv
     assert threads == sorted(threads, reverse=True)
     assert len(threads) == before + 1
     names = [(mark.what, mark.name) for mark in shop.all_marks()]
-    assert names.index(("end", "bystander.cu")) < len(names) - 2
+    assert names.index(("end", "bystander.cpp")) < len(names) - 2
     assert names[-2:] == [("start", "huge.cu"), ("end", "huge.cu")]
     [end] = served.build.starved
     assert end.startswith("huge.cu ran out of memory on one thread with nothing else running")
@@ -217,7 +220,7 @@ class Dialler:
         self._socket.close()
 
 
-ASK = b"ask\tproject sm90\t/\tdevice\t1\ta.cu\n"
+ASK = b"ask\tproject sm90\t/\thost\t1\ta.cpp\n"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ ASK = b"ask\tproject sm90\t/\tdevice\t1\ta.cu\n"
 )
 def test_who_talks_garbage_is_hung_up_on_and_the_others_go_on(garbage: bytes, served: Served) -> None:
     shop = served.workshop
-    before = shop.start_nvcc(shop.unit("before.cu", "wait_for gate"))
+    before = shop.start_cxx(shop.unit("before.cpp", "wait_for gate"))
     eventually(lambda: shop.marks("start"), "a compiler runs")
     dialler = Dialler(served.jobserver.socket)
     dialler.say(garbage)
@@ -274,7 +277,7 @@ def test_half_a_line_is_waited_for_and_half_a_line_at_the_end_is_nothing(served:
     dialler.say(b"end\t0\t0\t1\t0.1\t0.1\t0\n")
     assert dialler.hear() == b"done\n"
     dialler.close()
-    assert [unit.source for unit in served.jobserver.timeline.units] == ["b.cu", "a.cu"]
+    assert [unit.source for unit in served.jobserver.timeline.units] == ["b.cu", "a.cpp"]
 
 
 def test_the_compilers_of_a_build_that_is_over_are_not_served(machine: Path, tmp_path: Path) -> None:
@@ -288,7 +291,7 @@ def test_the_compilers_of_a_build_that_is_over_are_not_served(machine: Path, tmp
 def test_with_the_jobserver_every_compiler_ends(machine: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "shop", BudgetRequest(jobs=2), root=machine) as served:
         shop = served.workshop
-        children = [shop.start_nvcc(shop.unit(f"{number}.cu", "wait_for ever")) for number in range(3)]
+        children = [shop.start_cxx(shop.unit(f"{number}.cpp", "wait_for ever")) for number in range(3)]
         eventually(lambda: len(shop.marks("start")) == 2 and served.waiting == 1, "two run and one waits")
         shop.started.clear()  # so that the launchers outlive the jobserver
     assert [finish(child).code for child in children] == [1, 1, 1]
@@ -342,12 +345,12 @@ def test_a_limit_that_comes_down_holds_compilers_back_until_it_is_lifted(machine
     with serving(tmp_path / "shop", BudgetRequest(jobs=4), root=machine, on_look=looks) as served:
         assert 7 * GIB < served.jobserver.budget.memory < 8 * GIB
         shop = served.workshop
-        first = shop.start_nvcc(shop.unit("first.cu", "wait_for gate"))
+        first = shop.start_cxx(shop.unit("first.cpp", "wait_for gate"))
         eventually(lambda: shop.marks("start"), "the first compiler runs")
         # Half of what is left is reserve.
         limit_group(machine, GIB + 64 * MIB)
         looks.wait(2)
-        second = shop.start_nvcc(shop.unit("second.cu"))
+        second = shop.start_cxx(shop.unit("second.cpp"))
         eventually(lambda: served.waiting == 1, "the second waits")
         looks.wait(3)
         used, budget, running, waiting = looks.seen[-1]
@@ -355,7 +358,7 @@ def test_a_limit_that_comes_down_holds_compilers_back_until_it_is_lifted(machine
         assert len(shop.marks("start")) == 1
         limit_group(machine, 9 * GIB)
         assert finish(second).code == 0
-        assert shop.marks("end", "first.cu") == []
+        assert shop.marks("end", "first.cpp") == []
         used, budget, running, _ = looks.seen[-1]
         shop.open("gate")
         assert finish(first).code == 0
@@ -372,7 +375,7 @@ def test_a_look_tells_what_the_builds_hold_and_may_hold(machine: Path, tmp_path:
         looks.wait(2)
         assert looks.seen[-1][2:] == (0, 0)
         shop = served.workshop
-        children = [shop.start_nvcc(shop.unit(f"{number}.cu", "wait_for gate")) for number in range(3)]
+        children = [shop.start_cxx(shop.unit(f"{number}.cpp", "wait_for gate")) for number in range(3)]
         eventually(lambda: looks.seen[-1][2:] == (1, 2), "a look shows one that runs and two that wait")
         used, budget, *_ = looks.seen[-1]
         assert 10 * MIB < used < 200 * MIB

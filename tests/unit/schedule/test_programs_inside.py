@@ -79,7 +79,8 @@ def test_a_launcher_compiles_again_when_it_is_told_to(
     script = "[ $try = 2 ] && echo good && exit; echo Out Of Memory >&2; exit 1"
     assert launch("nvcc", script, *two).result(PATIENCE) == 0
     assert capfdbinary.readouterr() == (b"good\n", b"")
-    assert [mark.threads for mark in served.workshop.marks("start")] == [2, 1]
+    first, second = served.workshop.marks("start")
+    assert first.threads > second.threads
 
 
 def test_a_launcher_puts_the_compiler_cache_in_front(

@@ -1,0 +1,215 @@
+"""Every program of a toolkit that compiles nothing: run as `python -IS fake_nvcc_program.py FOLDER NAME ARGUMENT...`.
+
+What nvcc prints with `--dryrun` has the shape of what nvcc 13.0 prints. Its steps read what they are given, fail where
+something is missing, and write what they are told to: each file holds, one in the other, the files that it is made of.
+`orders.json` says what else a step has to do, and `marks` tells what ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+
+PATIENCE = 60.0
+MISSING = 97
+WAITED_IN_VAIN = 98
+_READ = re.compile(r"(?:--image3=.*file=)?(.+\.(?:ii|ptx|cubin|cudafe1\.cpp|cu))")
+_WRITTEN = ("-o", "--gen_c_file_name", "--gen_device_file_name", "--stub_file_name")
+
+
+class Marks:
+    """What ran, in the order in which it started and ended."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, "marks")
+
+    def leave(self, what: str, label: str, words: list[str]) -> None:
+        with open(self._path, "ab", buffering=0) as file:
+            file.write(json.dumps([what, label, words]).encode() + b"\n")
+
+    def started(self) -> list[str]:
+        return [label for what, label, _words in self._all() if what == "start"]
+
+    def ended(self) -> list[str]:
+        return [label for what, label, _words in self._all() if what == "end"]
+
+    def _all(self) -> list[list[str]]:
+        with open(self._path, encoding="utf-8") as file:
+            return [json.loads(line) for line in file.read().split("\n")[:-1]]
+
+
+def label_of(name: str, words: list[str]) -> str:
+    """Name a step: `g++ -E compute_90`, `cicc compute_90`, `ptxas sm_90`, `cudafe++`, `fatbinary`, `g++ -c`."""
+    line = " ".join(words)
+    if name == "g++":
+        capability = re.search(r"-D__CUDA_ARCH__=(\d+)0 ", line)
+        return "g++ -c" if "-c" in words else f"g++ -E compute_{capability[1]}" if capability else "g++ -E"
+    capability = re.search(r"-arch[ =](\w+)", line)
+    return f"{name} {capability[1]}" if capability else name
+
+
+def wait(reached: object, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not reached():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            sys.stderr.write(f"waited in vain until {what}\n")
+            sys.exit(WAITED_IN_VAIN)
+        time.sleep(0.005)
+
+
+def obey(orders: dict[str, object], marks: Marks) -> None:
+    """Do what a test wants of this step besides."""
+    if "say" in orders:
+        print(orders["say"], flush=True)
+    for other in orders.get("after start of", ()):
+        wait(lambda other=other: other in marks.started(), f"{other} starts")
+    for other in orders.get("after end of", ()):
+        wait(lambda other=other: other in marks.ended(), f"{other} ends")
+    if "crowd" in orders:
+        wait(lambda: len(marks.started()) >= orders["crowd"], "enough others start")
+        time.sleep(0.05)  # in which one too many could start
+    if "forever" in orders:
+        time.sleep(600)
+    if "signal" in orders:
+        os.kill(os.getpid(), orders["signal"])
+    if "exit" in orders:
+        marks.leave("end", orders["label"], [])
+        sys.exit(orders["exit"])
+
+
+def read(path: str) -> str:
+    """Give what a file holds; a file of host code with all that it includes."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(MISSING)
+    folder = os.path.dirname(path)
+    return re.sub(r'#include "(.+)"\n', lambda match: read(os.path.join(folder, match[1])), text)
+
+
+def value(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
+
+
+def run_step(name: str, words: list[str]) -> None:
+    inside, files = "", []
+    for before, word in zip(["", *words], words, strict=False):
+        if before in _WRITTEN:
+            files.append(word)
+        elif word.startswith("--embedded-fatbin="):
+            files.append(word.partition("=")[2])
+        elif before not in {"--orig_src_file_name", "--orig_src_path_name"} and (found := _READ.fullmatch(word)):
+            inside += read(found[1])
+    if name == "cudafe++" and "--gen_module_id_file" in words:
+        with open(value(words, "--module_id_file_name"), "w", encoding="ascii") as file:
+            file.write(f"_made_up_by_cudafe_{os.getpid()}")
+    if "--module_id_file_name" in words:
+        inside += f"id={read(value(words, '--module_id_file_name'))};"
+    for path in files:
+        text = f"{label_of(name, words)}({inside})\n"
+        if name == "cudafe++":
+            if path == value(words, "--stub_file_name"):
+                continue
+            text += f'#include "{value(words, "--stub_file_name")}"\n'
+        elif name == "cicc" and path == value(words, "--stub_file_name"):
+            text += f'#include "{value(words, "--include_file_name")}"\n'
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+
+
+def quoted(word: str) -> str:
+    return '"' + word.replace('"', '\\"') + '"'
+
+
+def steps_of(folder: str, source: str, output: str, words: list[str]) -> list[str]:
+    """The commands of a compilation, as nvcc 13.0 prints them."""
+    stem = os.path.splitext(os.path.basename(source))[0]
+    scratch = f"{os.environ.get('TMPDIR', '/tmp')}/tmpxft_{os.getpid():08x}_00000000"  # noqa: S108
+
+    def temporary(number: int, ending: str) -> str:
+        return f"{scratch}-{number}_{stem}{ending}"
+
+    numbers = re.findall(r"compute_(\d+),code", " ".join(words)) or ["75"]
+    defines = " ".join(f"-D {quoted(word[2:])}" for word in words if word.startswith("-D"))
+    host = f"{quoted(f'{folder}/host')}/g++"
+    module_id, fatbin = temporary(4, ".module_id"), temporary(3, ".fatbin.c")
+    names = {number: temporary(6 + at, f".compute_{number}") for at, number in enumerate(reversed(numbers))}
+    last = names[numbers[-1]]
+    front = f"--c++17 --orig_src_file_name {quoted(source)} --orig_src_path_name {quoted(os.path.abspath(source))}"
+    steps = [
+        f"{host} -D__CUDA_ARCH_LIST__=0 -E -x c++ {defines} -m64 {quoted(source)} -o {quoted(temporary(5, '.cpp4.ii'))} ",
+        f"cudafe++ {front}  --m64 --gen_c_file_name {quoted(last + '.cudafe1.cpp')} "
+        f"--stub_file_name {quoted(os.path.basename(last) + '.cudafe1.stub.c')} --gen_module_id_file "
+        f"--module_id_file_name {quoted(module_id)} {quoted(temporary(5, '.cpp4.ii'))} ",
+    ]
+    images = []
+    for at, number in enumerate(numbers):
+        name, preprocessed = names[number], temporary(20 + 2 * at, f".compute_{number}.cpp1.ii")
+        cubin = temporary(21 + 2 * at, f".compute_{number}.cubin")
+        steps += [
+            f"{host} -D__CUDA_ARCH__={number}0 -E -x c++  {defines} -m64 {quoted(source)} -o {quoted(preprocessed)} ",
+            f'"$CICC_PATH/cicc" {front}   -arch compute_{number} -m64 '
+            f"--include_file_name {quoted(os.path.basename(fatbin))} --module_id_file_name {quoted(module_id)} "
+            f"--gen_c_file_name {quoted(name + '.cudafe1.c')} --stub_file_name {quoted(name + '.cudafe1.stub.c')} "
+            f"--gen_device_file_name {quoted(name + '.cudafe1.gpu')}  {quoted(preprocessed)} -o {quoted(name + '.ptx')}",
+            f'ptxas -arch=sm_{number} -m64  "{name}.ptx"  -o {quoted(cubin)} ',
+        ]
+        images.append(f'"--image3=kind=elf,sm={number},file={cubin}"')
+    return [
+        *steps,
+        f'fatbinary -64 --cicc-cmdline="-ftz=0 " {" ".join(images)} --embedded-fatbin={quoted(fatbin)} ',
+        f"rm {temporary(3, '.fatbin')}",
+        f"{host} -D__CUDA_ARCH__={numbers[-1]}0 -c -x c++  -m64 {quoted(last + '.cudafe1.cpp')} -o {quoted(output)} ",
+    ]
+
+
+def print_steps(folder: str, words: list[str], orders: dict[str, object]) -> None:
+    if "instead" in orders:
+        sys.stderr.write(str(orders["instead"]))
+        sys.exit(orders.get("exit", 0))
+    lines = [
+        "_SPACE_= ",
+        f"TOP={folder}/bin/..",
+        f"CICC_PATH={folder}/nvvm/bin",
+        f"PATH={folder}/nvvm/bin:{folder}/bin:{os.environ.get('PATH', '')}",
+        f'INCLUDES="-I{folder}/bin/..//include"  ',
+        "PTXAS_FLAGS=",
+    ]
+    source = next(word for word in words if word.endswith(".cu"))
+    lines += steps_of(folder, source, value(words, "-o"), words)
+    for line in [*orders.get("first", ()), *(f"#$ {line}" for line in lines)]:
+        sys.stderr.buffer.write(os.fsencode(line) + b"\n")
+
+
+def write_dependencies(words: list[str]) -> None:
+    """What nvcc does with -M and -MM: headers of the system are only in the former."""
+    source = next(word for word in words if word.endswith(".cu"))
+    system = " /usr/include/stdc-predef.h" if "-M" in words else ""
+    with open(value(words, "-MF"), "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"{value(words, '-MT')} : {source}{system}{' +targets' if '-MP' in words else ''}\n")
+
+
+def main(folder: str, name: str, words: list[str]) -> None:
+    with open(os.path.join(folder, "orders.json"), encoding="utf-8") as file:
+        all_orders = json.load(file)
+    if name == "nvcc" and "--dryrun" in words:
+        print_steps(folder, words, all_orders.get("--dryrun", {}))
+        return
+    marks = Marks(folder)
+    label = label_of(name, words) if name != "nvcc" else "nvcc -M" if {"-M", "-MM"} & set(words) else "nvcc"
+    marks.leave("start", label, words)
+    obey({**all_orders.get("all", {}), **all_orders.get(label, {}), "label": label}, marks)
+    if label == "nvcc -M":
+        write_dependencies(words)
+    elif label != "nvcc":
+        run_step(name, words)
+    marks.leave("end", label, [])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
