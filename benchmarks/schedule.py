@@ -12,7 +12,6 @@ environment of its own. Prints one line a way, then ratios to `cudawheel`; `--js
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
@@ -20,10 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from limited import cgroup, entering, kills_in
 
 from cudawheel.builder.archives import package_index
 from cudawheel.builder.build import environment_spec
@@ -47,7 +48,7 @@ from cudawheel.schedule.budget import BudgetRequest
 from cudawheel.schedule.confinement import Confinement
 from cudawheel.schedule.history import History
 from cudawheel.schedule.jobserver import Jobserver
-from cudawheel.schedule.limits import GIB, memory_groups, read_statistic
+from cudawheel.schedule.limits import GIB
 from cudawheel.toolchain.environment import build_environment, search_path
 
 
@@ -115,36 +116,14 @@ def in_limit(chosen: argparse.Namespace, way: str) -> dict[str, Any]:
     """Run one way in a process of its own, within the limit if there is one."""
     words = sys.argv.copy()
     with cgroup(chosen.limit) as group:
-        enter = f'echo $$ > "{group}/cgroup.procs"; ' if group else ""
-        command = ["/bin/sh", "-c", f'{enter}exec "$@"', "sh", sys.executable, *words, "--one-way", way]
+        command = [*entering(group), sys.executable, *words, "--one-way", way]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        kills = read_statistic(group / "memory.oom_control", "oom_kill") if group else 0
-        kills += read_statistic(group / "memory.events", "oom_kill") if group else 0
+        kills = kills_in(group)
     lines = done.stdout.splitlines()
     if not lines:
         nothing = {"ok": False, "seconds": 0.0, "peak": 0, "error": f"exit status {done.returncode}"}
         return {**nothing, "kills": kills}
     return {**json.loads(lines[-1]), "kills": kills}
-
-
-@contextlib.contextmanager
-def cgroup(gibibytes: float | None) -> Iterator[Path | None]:
-    """Make a cgroup with a limit, beside whatever this process is in."""
-    if gibibytes is None:
-        yield None
-        return
-    controller, mine = next(iter(memory_groups()))
-    group = mine / f"benchmark-{os.getpid()}"
-    group.mkdir()
-    try:
-        (group / controller.limit).write_text(str(int(gibibytes * GIB)))
-        yield group
-    finally:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                group.rmdir()
-                break
-            time.sleep(0.05)
 
 
 def one_way(chosen: argparse.Namespace, way: str) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Dispatcher:
         self._stopped_at = -_BETWEEN_STOPS
         self._withheld: Event | None = None
         self._stuck_since: float | None = None
+        self._measured: list[tuple[CostKey, Compilation]] = []
 
     def enter(self, build: Build) -> None:
         """Serve a build from now on."""
@@ -83,6 +84,7 @@ class Dispatcher:
         """Serve a build no more."""
         self._builds.pop(build.name, None)
         self._mark_withheld(now)
+        self.write_history()
 
     def ask(self, client: Client, *, build: str, kind: Kind, passes: int, source: Path, now: float) -> None:
         """Take a launcher's request for a lease.
@@ -148,6 +150,12 @@ class Dispatcher:
             unsaid = Report(code=1, signal=0, peak=lease.resident, cpu_seconds=0.0, seconds=0.0, starved=False)
             self._record(lease, unsaid, starved=False, now=now)
 
+    def write_history(self) -> None:
+        """Write down what was measured since the last time; whoever compiled it need not wait for the disk."""
+        measured, self._measured = self._measured, []
+        for key in dict.fromkeys(key for key, _ in measured):
+            self._history.add(key, [done for of, done in measured if of == key])
+
     def looked(self, look: Look, process_of: Callable[[Client], int], now: float) -> Client | None:
         """Take what a look at the machine showed; give the client whose compiler is to be stopped, if one must be."""
         self.used = look.used
@@ -203,7 +211,7 @@ class Dispatcher:
                 cpu_seconds=report.cpu_seconds,
                 seconds=report.seconds,
             )
-            self._history.add(build.key, [done])
+            self._measured.append((build.key, done))
 
     def _mark_withheld(self, now: float) -> None:
         """Keep one event for each span of time in which a compiler waited for memory while a slot was free."""

@@ -277,6 +277,7 @@ class Jobserver:
         stop = self._dispatcher.looked(look, lambda client: cast("_Launcher", client).process, self.now())
         if stop is not None:
             cast("_Launcher", stop).say("stop")
+        self._dispatcher.write_history()
         pool = self._dispatcher.pool
         self._neighbours.claim(pool.claims)
         if pool.waiting:

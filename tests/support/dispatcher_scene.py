@@ -36,15 +36,20 @@ class Scene:
         self.build = Build(name="demo", key=KEY, folder=FOLDER, note=self.notes.append)
         self.dispatcher.enter(self.build)
 
-    def ask(self, client: str, *, now: float = 0.0, passes: int = 1, kind: Kind = "device", source: str = "") -> None:
-        path = FOLDER / (source or f"{client}.cu")
-        self.dispatcher.ask(client, build="demo", kind=kind, passes=passes, source=path, now=now)
+    def ask(
+        self, client: str, *, now: float = 0.0, passes: int = 1, kind: Kind | None = None, source: str = ""
+    ) -> None:
+        # What has one pass can use one thread, as a test that counts them wants it.
+        path, likely = FOLDER / (source or f"{client}.cu"), "host" if passes == 1 else "device"
+        self.dispatcher.ask(client, build="demo", kind=kind or likely, passes=passes, source=path, now=now)
 
     def grants(self, now: float = 0.0) -> dict[object, int]:
         return dict(self.dispatcher.grants(now))
 
     def ended(self, client: str, report: Report | None = None, *, kills: int = 0, now: float = 1.0) -> bool:
-        return self.dispatcher.ended(client, report or make_report(), kills, now)
+        once_more = self.dispatcher.ended(client, report or make_report(), kills, now)
+        self.dispatcher.write_history()
+        return once_more
 
     def looked(self, room: int, *, now: float, stalled: float = 0.0, used: int = GIB) -> object:
         limit = MemoryLimit(name="the machine", limit=64 * GIB, available=room + GIB, reserve=GIB)

@@ -5,6 +5,9 @@ something is missing, and write what they are told to: each file holds, one in t
 `orders.json` says what else a step has to do, and `marks` tells what ran.
 """
 
+# A compilation runs a dozen of these, and pathlib takes as long to import as all the rest.
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120, PTH122, PTH123
+
 from __future__ import annotations
 
 import json
@@ -12,6 +15,9 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 PATIENCE = 60.0
 MISSING = 97
@@ -51,19 +57,20 @@ def label_of(name: str, words: list[str]) -> str:
     return f"{name} {capability[1]}" if capability else name
 
 
-def wait(reached: object, what: str) -> None:
+def wait(reached: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not reached():  # type: ignore[operator]
+    while not reached():
         if time.monotonic() > deadline:
             sys.stderr.write(f"waited in vain until {what}\n")
             sys.exit(WAITED_IN_VAIN)
         time.sleep(0.005)
 
 
-def obey(orders: dict[str, object], marks: Marks) -> None:
+def obey(orders: dict[str, Any], marks: Marks) -> None:
     """Do what a test wants of this step besides."""
     if "say" in orders:
-        print(orders["say"], flush=True)
+        sys.stdout.write(f"{orders['say']}\n")
+        sys.stdout.flush()
     for other in orders.get("after start of", ()):
         wait(lambda other=other: other in marks.started(), f"{other} starts")
     for other in orders.get("after end of", ()):
@@ -73,6 +80,8 @@ def obey(orders: dict[str, object], marks: Marks) -> None:
         time.sleep(0.05)  # in which one too many could start
     if "forever" in orders:
         time.sleep(600)
+    if "once killed" in orders and marks.started().count(orders["label"]) == 1:
+        os.kill(os.getpid(), 9)
     if "signal" in orders:
         os.kill(os.getpid(), orders["signal"])
     if "exit" in orders:
@@ -97,29 +106,28 @@ def value(words: list[str], option: str) -> str:
 
 
 def run_step(name: str, words: list[str]) -> None:
-    inside, files = "", []
-    for before, word in zip(["", *words], words, strict=False):
-        if before in _WRITTEN:
-            files.append(word)
-        elif word.startswith("--embedded-fatbin="):
-            files.append(word.partition("=")[2])
-        elif before not in {"--orig_src_file_name", "--orig_src_path_name"} and (found := _READ.fullmatch(word)):
-            inside += read(found[1])
-    if name == "cudafe++" and "--gen_module_id_file" in words:
-        with open(value(words, "--module_id_file_name"), "w", encoding="ascii") as file:
-            file.write(f"_made_up_by_cudafe_{os.getpid()}")
-    if "--module_id_file_name" in words:
-        inside += f"id={read(value(words, '--module_id_file_name'))};"
-    for path in files:
-        text = f"{label_of(name, words)}({inside})\n"
-        if name == "cudafe++":
-            if path == value(words, "--stub_file_name"):
-                continue
-            text += f'#include "{value(words, "--stub_file_name")}"\n'
-        elif name == "cicc" and path == value(words, "--stub_file_name"):
-            text += f'#include "{value(words, "--include_file_name")}"\n'
-        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+    """Write every file that is to be written, made of every one that is to be read."""
+    options = dict(pairwise(words))
+    module_id = options.get("--module_id_file_name", "")
+    if "--gen_module_id_file" in options:
+        write(module_id, f"_made_up_by_cudafe_{os.getpid()}")
+    no_input = {"--orig_src_file_name", "--orig_src_path_name", *_WRITTEN}
+    found = [_READ.fullmatch(word) for before, word in zip(["", *words], words, strict=False) if before not in no_input]
+    inside = "".join(read(match[1]) for match in found if match) + (f"id={read(module_id)};" if module_id else "")
+    text = f"{label_of(name, words)}({inside})\n"
+    stub = options.get("--stub_file_name", "")
+    if name == "cudafe++":
+        write(options["--gen_c_file_name"], f'{text}#include "{stub}"\n')
+        return
+    for path in (options[option] for option in _WRITTEN if option in options):
+        write(path, f'{text}#include "{options["--include_file_name"]}"\n' if path == stub else text)
+    for path in (word.partition("=")[2] for word in words if word.startswith("--embedded-fatbin=")):
+        write(path, text)
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
 
 
 def quoted(word: str) -> str:
@@ -141,22 +149,27 @@ def steps_of(folder: str, source: str, output: str, words: list[str]) -> list[st
     names = {number: temporary(6 + at, f".compute_{number}") for at, number in enumerate(reversed(numbers))}
     last = names[numbers[-1]]
     front = f"--c++17 --orig_src_file_name {quoted(source)} --orig_src_path_name {quoted(os.path.abspath(source))}"
-    steps = [
-        f"{host} -D__CUDA_ARCH_LIST__=0 -E -x c++ {defines} -m64 {quoted(source)} -o {quoted(temporary(5, '.cpp4.ii'))} ",
+    cudafe = (
         f"cudafe++ {front}  --m64 --gen_c_file_name {quoted(last + '.cudafe1.cpp')} "
         f"--stub_file_name {quoted(os.path.basename(last) + '.cudafe1.stub.c')} --gen_module_id_file "
-        f"--module_id_file_name {quoted(module_id)} {quoted(temporary(5, '.cpp4.ii'))} ",
-    ]
+        f"--module_id_file_name {quoted(module_id)} {quoted(temporary(5, '.cpp4.ii'))} "
+    )
+    steps = [f"{host} -E -x c++ {defines} -m64 {quoted(source)} -o {quoted(temporary(5, '.cpp4.ii'))} ", cudafe]
     images = []
     for at, number in enumerate(numbers):
         name, preprocessed = names[number], temporary(20 + 2 * at, f".compute_{number}.cpp1.ii")
         cubin = temporary(21 + 2 * at, f".compute_{number}.cubin")
-        steps += [
-            f"{host} -D__CUDA_ARCH__={number}0 -E -x c++  {defines} -m64 {quoted(source)} -o {quoted(preprocessed)} ",
+        cicc = (
             f'"$CICC_PATH/cicc" {front}   -arch compute_{number} -m64 '
             f"--include_file_name {quoted(os.path.basename(fatbin))} --module_id_file_name {quoted(module_id)} "
             f"--gen_c_file_name {quoted(name + '.cudafe1.c')} --stub_file_name {quoted(name + '.cudafe1.stub.c')} "
-            f"--gen_device_file_name {quoted(name + '.cudafe1.gpu')}  {quoted(preprocessed)} -o {quoted(name + '.ptx')}",
+            f"--gen_device_file_name {quoted(name + '.cudafe1.gpu')}  {quoted(preprocessed)} "
+            f"-o {quoted(name + '.ptx')}"
+        )
+        preprocess = f"{host} -D__CUDA_ARCH__={number}0 -E -x c++  {defines} -m64 {quoted(source)} "
+        steps += [
+            f"{preprocess}-o {quoted(preprocessed)} ",
+            cicc,
             f'ptxas -arch=sm_{number} -m64  "{name}.ptx"  -o {quoted(cubin)} ',
         ]
         images.append(f'"--image3=kind=elf,sm={number},file={cubin}"')
@@ -168,9 +181,9 @@ def steps_of(folder: str, source: str, output: str, words: list[str]) -> list[st
     ]
 
 
-def print_steps(folder: str, words: list[str], orders: dict[str, object]) -> None:
+def print_steps(folder: str, words: list[str], orders: dict[str, Any]) -> None:
     if "instead" in orders:
-        sys.stderr.write(str(orders["instead"]))
+        sys.stderr.write(orders["instead"])
         sys.exit(orders.get("exit", 0))
     lines = [
         "_SPACE_= ",
@@ -190,8 +203,8 @@ def write_dependencies(words: list[str]) -> None:
     """What nvcc does with -M and -MM: headers of the system are only in the former."""
     source = next(word for word in words if word.endswith(".cu"))
     system = " /usr/include/stdc-predef.h" if "-M" in words else ""
-    with open(value(words, "-MF"), "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"{value(words, '-MT')} : {source}{system}{' +targets' if '-MP' in words else ''}\n")
+    targets = " +targets" if {"-MP", "--generate-dependency-targets"} & set(words) else ""
+    write(value(words, "-MF"), f"{value(words, '-MT')} : {source}{system}{targets}\n")
 
 
 def main(folder: str, name: str, words: list[str]) -> None:

@@ -25,6 +25,7 @@ def make_demand(
     memory: int = GIB,
     fixed: float = FIXED,
     per_pass: float = PER_PASS,
+    beside: float = 0.0,
     most_threads: int = 1 << 16,
     alone: bool = False,
 ) -> Demand:
@@ -33,7 +34,7 @@ def make_demand(
         source=source,
         kind=kind,
         passes=passes,
-        cost=Cost(memory=memory, fixed=fixed, per_pass=per_pass),
+        cost=Cost(memory=memory, fixed=fixed, per_pass=per_pass, beside=beside),
         most_threads=most_threads,
         alone=alone,
     )

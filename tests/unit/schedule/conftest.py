@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
+from fake_nvcc import FakeNvcc
 
 from cudawheel.schedule.limits import GIB
 
@@ -28,3 +30,12 @@ def real_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("cudawheel.schedule.jobserver.claims_folder", lambda: tmp_path / "claims")
     monkeypatch.setattr("cudawheel.schedule.jobserver._SELDOM", 0.05)
     return Path("/")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeNvcc]:
+    """A toolkit that compiles nothing, and a source; whatever a test does with them, no temporary file is left."""
+    fake = FakeNvcc(tmp_path / "toolkit")
+    fake.unit()
+    yield fake
+    assert list(fake.scratch.iterdir()) == []

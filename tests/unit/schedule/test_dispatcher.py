@@ -47,8 +47,8 @@ def test_a_lone_compiler_gets_threads_as_memory_allows(scene: Scene) -> None:
 def test_a_build_that_nobody_knows_is_refused(scene: Scene) -> None:
     with pytest.raises(KeyError):
         scene.dispatcher.ask("1", build="other", kind="host", passes=1, source=FOLDER / "a.cpp", now=0.0)
-    scene.dispatcher.leave(scene.build)
-    scene.dispatcher.leave(scene.build)
+    scene.dispatcher.leave(scene.build, 100.0)
+    scene.dispatcher.leave(scene.build, 100.0)
     with pytest.raises(KeyError):
         scene.ask("1")
     assert scene.grants() == {}
@@ -125,7 +125,7 @@ def test_what_ends_after_its_build_was_left_is_still_told(scene: Scene) -> None:
     for client in "12":
         scene.ask(client)
     scene.grants()
-    scene.dispatcher.leave(scene.build)
+    scene.dispatcher.leave(scene.build, 100.0)
     assert not scene.ended("1")
     assert scene.ended("2", OUT_OF_MEMORY)
     assert scene.grants(1.0) == {"2": 1}
@@ -249,11 +249,11 @@ def test_a_span_tells_which_compiler_finds_no_room(scene: Scene, history: Histor
     scene.ask("small")
     scene.grants()
     scene.ask("other")
-    scene.ask("big")
+    scene.ask("big", kind="device")
     assert scene.grants(1.0) == {"other": 1}
-    scene.dispatcher.gone("small")
-    scene.dispatcher.gone("other")
-    assert scene.grants(3.0) == {"big": 1}
+    scene.dispatcher.gone("small", 5.0)
+    scene.dispatcher.gone("other", 5.0)
+    assert list(scene.grants(3.0)) == ["big"]
     (event,) = scene.dispatcher.timeline.events
     assert (event.at, event.until) == (1.0, 3.0)
     assert event.text == "big.cu needs 6.6 GiB, and 4.0 GiB are left"
@@ -294,7 +294,7 @@ def test_only_what_compiled_is_remembered_and_only_where_that_is_worth_it(
     report: Report, remember: bool, source: str, remembered: bool, scene: Scene
 ) -> None:
     scene.build.remember = remember
-    scene.ask("1", source=source)
+    scene.ask("1", source=source, kind="device")
     scene.grants()
     scene.ended("1", report)
     assert scene.history.cost_of(KEY, source, "device").measured is remembered
@@ -320,14 +320,12 @@ def test_all_that_one_held_or_waited_for_comes_back_when_it_is_gone(scene: Scene
     for client in "12345":
         scene.ask(client)
     scene.grants()
-    lease = scene.dispatcher.gone("1")
-    assert lease is not None
-    assert lease.demand.source == "1.cu"
-    assert scene.dispatcher.gone("5") is None
-    assert scene.dispatcher.gone("5") is None
+    for client in "155":
+        scene.dispatcher.gone(client, 5.0)
+    assert [(unit.source, unit.outcome) for unit in scene.dispatcher.timeline.units] == [("1.cu", "failed")]
     assert scene.grants(1.0) == {}
     for client in "234":
-        scene.dispatcher.gone(client)
+        scene.dispatcher.gone(client, 5.0)
     pool = scene.dispatcher.pool
     assert (pool.held, pool.waiting, pool.free_slots, pool.unclaimed) == ((), (), SLOTS, MEMORY)
 

@@ -181,6 +181,15 @@ def test_death_by_a_signal_is_told_as_shells_do(number: signal.Signals, served: 
     assert len(served.workshop.marks("start")) == 1
 
 
+@pytest.mark.parametrize("name", ["a.cu", "a.cpp"])
+def test_a_compiler_finds_the_signals_as_they_were(name: str, served: Served) -> None:
+    shop = served.workshop
+    source = shop.unit(name, "grep SigIgn /proc/$$/status")
+    done = shop.run_nvcc(source) if name == "a.cu" else finish(shop.start_cxx(source))
+    ignored = int(done.out.split()[1], 16)
+    assert [number.name for number in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (number - 1) & 1] == []
+
+
 def test_megabytes_of_bytes_that_are_no_text_pass_through(served: Served) -> None:
     script = """"$python" -IS -c 'import sys; sys.stdout.buffer.write(bytes(range(256)) * 16384)'"""
     done = served.workshop.run_nvcc(served.workshop.unit("a.cu", script))
