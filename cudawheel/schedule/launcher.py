@@ -41,10 +41,12 @@ _QUESTIONS = frozenset(
 _QUESTION_STARTS = ("-print-", "--print-", "-dump", "--list-")
 # What is written when memory runs out: by nvcc of a part that was killed, by gcc, by LLVM, by C++ itself.
 _STARVED = (
-    rb"died due to signal 9|Killed signal terminated program|out of memory|virtual memory exhausted|std::bad_alloc"
+    rb"died due to signal 9|Killed signal terminated program|virtual memory exhausted|std::bad_alloc"
+    rb"|out of memory allocating|(?:fatal|error)[^:\n]*: *(?:out of memory|memory allocation failure)|memory exhausted"
     rb"|cannot allocate (?:memory|\d+ bytes)"
 )
 _KILLED_EXIT = 128 + _SIGKILL
+_NOT_FOUND = 127
 _MOST_OUTPUT = 1 << 24
 _NVCC_STEPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvcc_steps.py")  # noqa: PTH100, PTH118, PTH120
 
@@ -247,7 +249,11 @@ def main(arguments: list[str]) -> int:
     if not kind:
         for number in _IGNORED:
             _signal.signal(number, _signal.SIG_DFL)
-        os.execv(command[0], command)  # noqa: S606 - the compiler that was called
+        try:
+            os.execv(command[0], command)  # noqa: S606 - the compiler that was called
+        except OSError as error:
+            _write(2, f"{command[0]} cannot be run: {error.strerror}\n".encode())
+            return _NOT_FOUND
     try:
         connection = Connection(socket)
         passes = passes_of(command[1:]) if kind == "device" else 1

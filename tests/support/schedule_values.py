@@ -9,6 +9,8 @@ from cudawheel.schedule.recovery import Report
 
 # What nvcc takes, in its own proportions: a part that is the same for any number of passes, and one for each of them.
 FIXED, PER_PASS = 59.0, 31.0
+# Of the former, what can run beside the passes.
+BESIDE = 0.15
 
 
 def make_key(

@@ -46,8 +46,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process"}
 STARTS_PROGRAMS = {"process"}
 # Programs of their own, not part of the process that imports the rest. The launcher stands in front of each compiler
-# and starts within milliseconds, for which it imports nothing of ours; nvcc_steps runs in nvcc's place, asks nvcc for its
-# steps, and runs them or makes way for nvcc; the leash stands between us and a backend and must outlive this process.
+# and starts within milliseconds, for which it imports nothing of ours; nvcc_steps runs in nvcc's place, asks it for its
+# steps, and runs them or makes way for it; the leash stands between us and a backend and must outlive this process.
 # None of them may do more than what is named here.
 PROGRAMS_OF_THEIR_OWN = {
     "schedule/launcher.py": ["os.execv", "os.posix_spawnp"],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedule_values import FIXED, PER_PASS, make_demand, make_lease
+from schedule_values import BESIDE, FIXED, PER_PASS, make_demand, make_lease
 
 from cudawheel.schedule.allocation import choose_threads, expected_seconds, longest_first
 from cudawheel.schedule.demand import Demand
@@ -23,7 +23,8 @@ def make_unit(passes: int, memory: int, size: float) -> Demand:
     """A unit in nvcc's proportions, or a host compiler's where it has no passes."""
     if passes == 0:
         return make_demand("a.cpp", kind="host", memory=memory, fixed=2 * size * FIXED, per_pass=0.0)
-    return make_demand(passes=passes, memory=memory, fixed=size * FIXED, per_pass=size * PER_PASS)
+    fixed = size * FIXED
+    return make_demand(passes=passes, memory=memory, fixed=fixed, per_pass=size * PER_PASS, beside=fixed * BESIDE)
 
 
 UNITS = st.builds(make_unit, st.integers(0, 4), st.integers(0, 4), st.floats(0.25, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from schedule_values import make_compilation, make_key
+from schedule_values import BESIDE, FIXED, make_compilation, make_key
 
 from cudawheel.schedule.budget import Budget
 from cudawheel.schedule.forecast import Forecast, forecast
@@ -55,19 +55,27 @@ def test_a_measured_build_goes_by_its_largest_unit(history: History) -> None:
             make_compilation("demo.so", kind="link", peak=GIB // 4, cpu_seconds=1),
         ],
     )
-    expected = forecast(KEY, 1, make_budget(8, 4), history)
+    expected = forecast(KEY, 1, make_budget(8, 2), history)
     assert expected.largest == int(2 * GIB * MARGIN)
     assert expected.seconds == pytest.approx(90)
     assert (
         expected.decision
-        == "up to 3 compilers at once (2.2 GiB at most each as measured, about 90 s), limited by memory"
+        == "up to 2 compilers at once (2.2 GiB at most each as measured, about 90 s), limited by cores"
     )
+
+
+def test_a_core_to_spare_shortens_a_build_by_what_runs_beside_the_passes(history: History) -> None:
+    history.add(KEY, [make_compilation("a.cu", passes=1, cpu_seconds=90)])
+    alone, spare = (forecast(KEY, 1, make_budget(8, slots), history) for slots in (1, 2))
+    assert (alone.seconds, spare.seconds) == (pytest.approx(90), pytest.approx(90 - BESIDE * FIXED))
+    assert "threads" not in alone.decision
+    assert "nvcc on 2 threads for a.cu, about 81 s" in spare.decision
 
 
 def test_more_passes_than_were_measured_take_longer_on_one_thread_and_not_on_as_many(history: History) -> None:
     history.add(KEY, [make_compilation("a.cu", passes=1, cpu_seconds=90)])
     assert forecast(KEY, 7, make_budget(64, 1), history).seconds == pytest.approx(59 + 7 * 31)
-    wide = forecast(KEY, 7, make_budget(64, 16), history)
+    wide = forecast(KEY, 7, make_budget(64, 7), history)
     assert wide.seconds == pytest.approx(90)
     assert "nvcc on 7 threads for a.cu, about 90 s" in wide.decision
 

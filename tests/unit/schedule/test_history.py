@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schedule_values import FIXED, PER_PASS, make_compilation, make_key
+from schedule_values import BESIDE, FIXED, PER_PASS, make_compilation, make_key
 
 from cudawheel.schedule import history as history_module
 from cudawheel.schedule.demand import Kind
-from cudawheel.schedule.history import CostKey, History, unmeasured
+from cudawheel.schedule.history import CostKey, History, trial, unmeasured
 from cudawheel.schedule.limits import GIB, MIB
 
 KEY = make_key(memory=3 * GIB)
@@ -138,6 +138,23 @@ def test_processor_time_is_split_in_the_proportions_of_nvcc(cpu_seconds: float, 
     cost = history.cost_of(KEY, "kernel.cu", "device")
     assert cost.seconds(passes, 1) == pytest.approx(cpu_seconds)
     assert cost.fixed * PER_PASS == pytest.approx(cost.per_pass * FIXED)
+    assert cost.beside == pytest.approx(cost.fixed * BESIDE)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(("kind", "some"), [("device", True), ("host", False), ("link", False)])
+def test_only_nvcc_has_work_that_runs_beside_the_passes(
+    kind: Kind, some: bool, measured: bool, history: History
+) -> None:
+    if measured:
+        history.add(KEY, [make_compilation(kind=kind)])
+    cost = history.cost_of(KEY, "kernel.cu", kind)
+    assert (cost.measured, cost.beside > 0) == (measured, some)
+    assert cost.beside < cost.fixed
+
+
+def test_the_trials_of_a_compiler_have_nothing_to_run_side_by_side() -> None:
+    assert trial(KEY).seconds(1, 1) == trial(KEY).seconds(1, 2)
 
 
 def test_processor_time_of_a_host_compiler_is_not_shortened_by_threads(history: History) -> None:

@@ -248,7 +248,7 @@ def test_what_a_compiler_took_is_remembered(machine: Path, tmp_path: Path) -> No
     mib = 1 << 20
     with serving(tmp_path / "shop", BudgetRequest(jobs=1), root=machine, remember=True) as served:
         assert served.workshop.run_nvcc(served.workshop.unit("a.cu", "eat 48"), passes=2).code == 0
-        cost = served.jobserver.history.cost_of(served.build.key, "a.cu", "device")
+    cost = served.jobserver.history.cost_of(served.build.key, "a.cu", "device")
     assert cost.measured
     assert 48 * mib < cost.memory < 100 * mib
 

@@ -76,7 +76,7 @@ def test_a_launcher_compiles_again_when_it_is_told_to(
     launch: Launch, served: Served, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     two = ["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90,code=sm_90"]
-    script = "[ $try = 2 ] && echo good && exit; echo Out Of Memory >&2; exit 1"
+    script = "[ $try = 2 ] && echo good && exit; echo LLVM ERROR: out of memory >&2; exit 1"
     assert launch("nvcc", script, *two).result(PATIENCE) == 0
     assert capfdbinary.readouterr() == (b"good\n", b"")
     first, second = served.workshop.marks("start")
@@ -138,7 +138,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
 
 
 def test_a_leash_prepares_its_process_and_gives_the_commands_status(held: Held) -> None:
-    assert held.run("sleep 600 & exit 3", group="/group/cgroup.procs") == 3
+    assert held.run("exit 3", group="/group/cgroup.procs") == 3
     assert held.written == [("/proc/self/oom_score_adj", "500"), ("/group/cgroup.procs", "0")]
     assert held.asked_of_the_kernel == [(36, 1, 0, 0, 0)]
 
@@ -170,3 +170,25 @@ def test_a_file_that_may_not_be_written_is_no_reason_to_stop(tmp_path: Path) -> 
     leash._write(str(tmp_path), "500")
     leash._write(str(tmp_path / "score"), "500")
     assert (tmp_path / "score").read_text(encoding="ascii") == "500"
+
+
+@pytest.mark.parametrize(
+    ("output", "starved"),
+    [
+        (b"nvcc error   : 'cicc' died due to signal 9 (Kill signal)", True),
+        (b"nvcc step 'cicc' died due to signal 9", True),
+        (b"g++: fatal error: Killed signal terminated program cc1plus", True),
+        (b"LLVM ERROR: out of memory\nAllocation failed", True),
+        (b'"kernel.cu": catastrophic error: out of memory', True),
+        (b"ptxas fatal   : Memory allocation failure", True),
+        (b"cc1plus: out of memory allocating 65536 bytes after a total of 1 bytes", True),
+        (b"virtual memory exhausted: Cannot allocate memory", True),
+        (b"terminate called after throwing an instance of 'std::bad_alloc'", True),
+        (b"/usr/bin/ld: final link failed: memory exhausted", True),
+        (b'kernel.cu:3:2: error: #error "this kernel runs out of memory on small cards"', False),
+        (b'kernel.cu(7): error: identifier "out_of_memory" is undefined', False),
+        (b'kernel.cu(7): error: static assertion failed with "not enough shared memory"', False),
+    ],
+)
+def test_words_that_speak_of_a_want_of_memory_are_told_from_those_about_code(output: bytes, *, starved: bool) -> None:
+    assert launcher._speaks_of_memory(output) is starved
