@@ -70,7 +70,7 @@ class BuildSettings(_Section):
     replacements: tuple[Replacement, ...] = ()
     """Exact lines to replace, after the patches."""
     memory_per_job: float = Field(default=3.0, gt=0, le=512, alias="memory-per-job")
-    """Gibibytes that one compiler process needs at its peak; code with torch headers takes about 3."""
+    """Gibibytes that one compiler process needs at its peak, until it is measured; 3 with torch headers, or less."""
 
 
 class BuildOverrides(_Section):

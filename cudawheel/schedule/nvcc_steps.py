@@ -49,9 +49,6 @@ _LEFT_TO_NVCC = re.compile(
     r"|-?-time|-?-fdevice-time-trace|-G$|--device-debug|-optf|--options-file|-ptx$|--ptx$|-cubin$|--cubin$|-fatbin$"
     r"|--fatbin$|-ewp|--extensible-whole-program|-objtemp|--objdir-as-tempdir|-v$|--verbose$|@"
 )
-# Seconds that the steps take, on code with torch headers (nvcc 13.0): what is on the longest way to the end goes first.
-_WEIGHTS = {"cicc": 25.0, "ptxas": 20.0, "cudafe++": 9.0, "fatbinary": 0.5}
-_HOST_WEIGHT = 5.0
 # SIGPIPE and SIGXFSZ: Python ignores them, and compilers are to find them as they were.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -63,7 +60,6 @@ class Step:
         text: as the shell takes it.
         program: its name without folder.
         needs: the steps that have to be done before.
-        to_the_end: seconds from its start to the end of everything, if nothing had to wait.
     """
 
     def __init__(self, text: str) -> None:
@@ -75,7 +71,6 @@ class Step:
         self._writes = [words[at + 1] for at, word in enumerate(words[:-1]) if word in _OUTPUT_OPTIONS]
         self._writes += [word.partition("=")[2] for word in words if word.startswith(_OUTPUT_STARTS)]
         self.needs: list[Step] = []
-        self.to_the_end = 0.0
 
     def reads_from(self, earlier: Step) -> bool:
         """Say whether it takes what another step writes; host code includes what all the others wrote."""
@@ -138,13 +133,9 @@ def give_module_id(steps: list[Step], source: str, arguments: list[str]) -> None
 
 
 def connect(steps: list[Step]) -> None:
-    """Find out what each step waits for, and how far it is from the end."""
+    """Find out what each step waits for."""
     for number, step in enumerate(steps):
         step.needs = [earlier for earlier in steps[:number] if step.reads_from(earlier)]
-    for step in reversed(steps):
-        step.to_the_end += _WEIGHTS.get(step.program, _HOST_WEIGHT)
-        for earlier in step.needs:
-            earlier.to_the_end = max(earlier.to_the_end, step.to_the_end)
 
 
 def run(steps: list[Step], environment: dict[str, str], threads: int, folder: str) -> int:
@@ -159,7 +150,7 @@ def run(steps: list[Step], environment: dict[str, str], threads: int, folder: st
     code = 0
     while waiting or running:
         ready = [step for step in waiting if done.issuperset(step.needs)]
-        for step in sorted(ready, key=lambda step: -step.to_the_end)[: threads - len(running)]:
+        for step in ready[: threads - len(running)]:
             waiting.remove(step)
             running[_start(step, environment, _log(folder, steps.index(step)))] = step
         process, status = os.wait()

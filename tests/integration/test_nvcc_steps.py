@@ -143,17 +143,16 @@ def test_dependencies_are_nvccs_own(wish: list[str], compiler: Compiler) -> None
     theirs = compiler.itself(*command)
     [name] = set(theirs.files) - {"unit.o"}
     assert b"case_tables.h" in theirs.files[name]
-    for threads in THREADS:
-        ours = compiler.in_steps(threads, *command)
-        assert was_compiled_in_steps(ours)
-        assert ours.files == {**theirs.files, "unit.o": ours.files["unit.o"]}
+    ours = compiler.in_steps(2, *command)
+    assert was_compiled_in_steps(ours)
+    assert ours.files == {**theirs.files, "unit.o": ours.files["unit.o"]}
 
 
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_as_nvcc_tells_it(mistake: str, threads: int, compiler: Compiler) -> None:
     def without_names(text: str) -> str:
-        return re.sub(r"\S*/tmpxft\S+-(?=\d+_wrong)", "", text)
+        return re.sub(r"\S*/tmpxft\S*-(?=\d+_wrong)", "", text)
 
     source = compiler.folder / "wrong.cu"
     source.write_text(MISTAKES[mistake])
