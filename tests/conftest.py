@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from cudawheel import process
 
 # Enough to find most things in a minute; HYPOTHESIS_PROFILE=thorough looks longer.
 settings.register_profile("quick", max_examples=50)
@@ -21,3 +24,9 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let programs be started again after a test that has ended all of them, as a cudawheel that stops does."""
+    monkeypatch.setattr(process, "_stopped", threading.Event())

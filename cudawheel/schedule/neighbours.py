@@ -43,7 +43,7 @@ class Neighbours:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._mine = folder / f"{os.getpid()}-{next(_numbers)}.claims"
-        self._held = FileLock(_lock_of(self._mine))
+        self._held = FileLock(_lock_of(self._mine), thread_local=False)  # the jobserver decides in a thread
 
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):

@@ -67,14 +67,13 @@ class Step:
         self.text = text
         self.program = os.path.basename(words[0])  # noqa: PTH119 - pathlib takes as long to import as all this
         self.compiles_host_code = self.program not in _DEVICE_PROGRAMS and "-c" in words
-        self._words = words
         self._writes = [words[at + 1] for at, word in enumerate(words[:-1]) if word in _OUTPUT_OPTIONS]
         self._writes += [word.partition("=")[2] for word in words if word.startswith(_OUTPUT_STARTS)]
         self.needs: list[Step] = []
 
     def reads_from(self, earlier: Step) -> bool:
         """Say whether it takes what another step writes; host code includes what all the others wrote."""
-        return self.compiles_host_code or any(path in word for path in earlier._writes for word in self._words)
+        return self.compiles_host_code or any(path in self.text for path in earlier._writes)
 
 
 def find_steps(nvcc: str, arguments: list[str], folder: str) -> tuple[list[Step], dict[str, str]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -217,7 +218,8 @@ def remove_groups_of(pid: int) -> None:
     for _controller, mine in memory_groups():
         for place in (mine, mine.parent):
             for group in place.glob(f"cudawheel-{pid}-*"):
-                group.rmdir()
+                with contextlib.suppress(OSError):  # what ran in it may still be leaving; the next cudawheel sweeps
+                    group.rmdir()
 
 
 class LetsGoOnceItIsLookedAt(Heard):
