@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--python", required=True)
     parser.add_argument("--torch", required=True, help="releases, with commas between")
     parser.add_argument("--capabilities", required=True)
+    parser.add_argument("--warm", action="store_true", help="environments and costs are there already")
     parser.add_argument("--limit", type=float, default=None, help="GiB")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "cudawheel-benchmark")
     chosen = parser.parse_args()
@@ -35,7 +36,8 @@ def main() -> None:
         recipe = narrowed(chosen.recipe, chosen.torch.split(","), Path(folder))
         common = [str(recipe), "--no-cache", "--python", chosen.python, "--capabilities", chosen.capabilities]
         common += ["--cache", str(chosen.cache), "--wheelhouse", str(Path(folder) / "wheelhouse")]
-        build([*common, "--all"], None)
+        if not chosen.warm:
+            build([*common, "--all"], None)
         together = build([*common, "--all"], chosen.limit)
         apart = 0.0
         for torch in chosen.torch.split(","):
