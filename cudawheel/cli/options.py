@@ -24,6 +24,7 @@ from cudawheel.toolchain.gpus import visible_gpus
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_LEAST_MEMORY = 1 << 20
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
@@ -86,11 +87,11 @@ def parse_size(text: str) -> int:
     """Read an amount of memory: `12G`, `12 GiB`, `12.5GB`, `8192M`, or bytes.
 
     Raises:
-        UsageError: it cannot be read, or is nothing.
+        UsageError: it cannot be read, or is less than a mebibyte, which nobody means.
     """
     match = _SIZE.fullmatch(text.strip())
     size = float(match["number"]) * _UNITS[match["unit"].upper()] if match else 0.0
-    if not 1 <= size < math.inf:
+    if not _LEAST_MEMORY <= size < math.inf:
         raise UsageError(
             f"--memory {text!r} is no amount of memory",
             remedy="Write gibibytes as 12G, mebibytes as 8192M. Without it all free memory is used but for a reserve.",

@@ -42,7 +42,10 @@ def make_all(request: BuildRequest, progress: Progress, progress_of: Callable[[s
         CapabilityError: none for want of the capabilities.
     """
     first = Job(request, loaded := load_recipe(request.recipe), candidates(loaded, request.source)[0])
-    requests = _requests(first.plan, request, one_serves_all=first.settings.abi.stable_since is not None)
+    one_serves_all = first.settings.abi.stable_since is not None
+    requests = _requests(first.plan, request, one_serves_all=one_serves_all)
+    if one_serves_all:
+        progress.note(f"{first.settings.abi}: one wheel serves all variants, so {next(iter(requests))} is built alone")
     with open_jobserver(request, progress) as jobserver:
         order = sorted(requests, key=lambda identifier: -_expected(requests[identifier], jobserver))
         with ThreadPoolExecutor(_side_by_side(len(order), jobserver), thread_name_prefix="build") as workers:

@@ -87,7 +87,8 @@ def _build_and_prove(
     )
     key = cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint)
     expected = forecast(key, order.variant.capabilities.device_passes, jobserver.budget, jobserver.history)
-    require_room(jobserver.budget, expected.largest, force=job.request.allowed.force)
+    measured = expected.seconds is not None
+    require_room(jobserver.budget, expected.largest, force=job.request.allowed.force, measured=measured)
     progress.note(f"{expected.decision}; {jobserver.budget}")
     with _workplace(job, jobserver) as place:
         built = build_variant(order, place, progress)

@@ -20,6 +20,7 @@ class Budget:
         cores: cores that they may keep busy.
         slots: compilers, or threads of one, that may run at once.
         limited_by: what holds the memory down, in words.
+        slots_by: what holds the number of compilers down, in a word.
     """
 
     memory: int
@@ -27,6 +28,7 @@ class Budget:
     cores: int
     slots: int
     limited_by: str
+    slots_by: str = "cores"
 
     def to_json(self) -> dict[str, Any]:
         """Give the budget as plain values; memory in bytes."""
@@ -74,6 +76,7 @@ def measure_budget(request: BudgetRequest, root: Path = Path("/")) -> Budget:
         reserve=tightest.reserve,
         cores=cores,
         slots=min(request.jobs or slots_for(cores), slots_for(cores)),
+        slots_by="--jobs" if request.jobs is not None and request.jobs < slots_for(cores) else "cores",
         limited_by=f"{tightest.available / GIB:.1f} GiB free within {tightest.name}",
     )
 
@@ -93,17 +96,18 @@ def tightest_limit(allowed: int | None, *, held: int = 0, root: Path = Path("/")
     """
     limits = memory_limits(root)
     if allowed is not None:
-        limits += (MemoryLimit(name="--memory", limit=allowed, available=allowed - held, reserve=0),)
+        limits += (MemoryLimit(name="--memory", limit=allowed, available=allowed - held, reserve=0, ours=True),)
     return min(limits, key=lambda limit: limit.room)
 
 
-def require_room(budget: Budget, needed: int, *, force: bool) -> None:
+def require_room(budget: Budget, needed: int, *, force: bool, measured: bool = False) -> None:
     """Let pass a budget in which the largest compiler finds room.
 
     Args:
         budget: what there is.
         needed: bytes of the largest compiler process of the build.
         force: let any budget pass.
+        measured: whether `needed` is what it took before, not what the recipe says.
 
     Raises:
         MemoryBudgetError: it does not fit.
@@ -112,6 +116,8 @@ def require_room(budget: Budget, needed: int, *, force: bool) -> None:
         raise MemoryBudgetError(
             f"one compiler of this build needs {needed / GIB:.1f} GiB, and {budget.memory / GIB:.1f} GiB may be used",
             why=f"{budget.limited_by}; {budget.reserve / GIB:.1f} GiB of it stay in reserve, and swap does not count.",
-            remedy="Free some memory, raise the limit, or try all the same with --force. If the figure is too high for "
+            remedy="Raise --memory, free some, or try all the same with --force."
+            if measured
+            else "Free some memory, raise the limit, or try all the same with --force. If the figure is too high for "
             "this package, set `memory-per-job` in its recipe.",
         )

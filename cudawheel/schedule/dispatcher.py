@@ -74,6 +74,7 @@ class Dispatcher:
         self._stopped_at = -_BETWEEN_STOPS
         self._withheld: Event | None = None
         self._stuck_since: float | None = None
+        self._nobody_else = False
         self._measured: list[tuple[CostKey, Compilation]] = []
 
     def enter(self, build: Build) -> None:
@@ -110,7 +111,7 @@ class Dispatcher:
             self._stuck_since = None
         else:
             self._stuck_since = now if self._stuck_since is None else self._stuck_since
-            if stuck.alone or now - self._stuck_since >= self._patience:
+            if stuck.alone or self._nobody_else or now - self._stuck_since >= self._patience:
                 self._note(stuck.build, now, "alone", f"{_shortage(stuck, self.pool)}; starting it alone all the same")
                 yield self._hand_over(self.pool.grant_regardless(stuck, now))
         self._mark_withheld(now)
@@ -161,6 +162,8 @@ class Dispatcher:
         self.used = look.used
         self.pool.room = look.limit.room
         self.pool.withheld = look.withheld
+        # With nothing running there is nobody to wait for, if the limit is the builds' own.
+        self._nobody_else = look.limit.ours
         for client, lease in self._held.items():
             lease.resident = look.resident.get(process_of(client), lease.resident)
         held = self.pool.held

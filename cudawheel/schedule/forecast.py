@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cudawheel.errors import MemoryBudgetError
 from cudawheel.schedule.allocation import choose_threads, expected_seconds, longest_first
 from cudawheel.schedule.budget import Budget
 from cudawheel.schedule.demand import Demand
@@ -61,8 +62,10 @@ def forecast(key: CostKey, passes: int, budget: Budget, history: History) -> For
 
 def _decision(memory: int, how: str, budget: Budget) -> str:
     affordable = budget.memory // max(1, memory)
+    if affordable < 1:
+        return f"no compiler fits ({how}); a build ends with exit code {MemoryBudgetError.exit_code} without --force"
     at_once = max(1, min(budget.slots, affordable))
-    limit = "cores" if budget.slots <= affordable else "memory"
+    limit = budget.slots_by if budget.slots <= affordable else "memory"
     return f"up to {at_once} compiler{'s' * (at_once != 1)} at once ({how}), limited by {limit}"
 
 

@@ -94,7 +94,7 @@ class Guard:
         yield tightest_limit(self._allowed, held=used, root=self._root)
         own = self._confinement.limit()
         if own is not None:
-            yield MemoryLimit(name="the builds' own cgroup", limit=own, available=own - used, reserve=0)
+            yield MemoryLimit(name="the builds' own cgroup", limit=own, available=own - used, reserve=0, ours=True)
 
     def _share_stalled(self) -> float:
         before, now = self._stalled, self._stall_counter()

@@ -44,7 +44,7 @@ _SHORT = 2 * GIB
 _LEAST_LIMIT = GIB // 2
 # ninja starts its first compilers one by one. The first that could use many threads waits for the others, so that it is
 # known between how many the cores are to be shared.
-_GATHER_SECONDS, _LONGEST_GATHERING = 0.01, 0.1
+_GATHER_SECONDS, _LONGEST_GATHERING = 0.015, 0.1
 
 
 class _Launcher:
@@ -240,7 +240,7 @@ class Jobserver:
             self._dispatcher.ask(
                 launcher, build=build, kind=cast("Kind", kind), passes=int(passes), source=path, now=now
             )
-            self._gather(now, wait=int(passes) > 1)
+            self._gather(now, wait=int(passes) > 1 or (kind == "host" and not self._dispatcher.pool.held))
         elif words[0] == "run":
             launcher.compiler = _group(words[1])
         elif words[0] == "end":

@@ -38,12 +38,14 @@ class MemoryLimit:
         limit: how much there is at most.
         available: how much of it is not in use; cached files that can be given up count as free, swap does not.
         reserve: how much of that is to be left alone.
+        ours: whether nobody but the builds can take any of it, or give it back.
     """
 
     name: str
     limit: int
     available: int
     reserve: int
+    ours: bool = False
 
     @property
     def room(self) -> int:

@@ -51,8 +51,8 @@ class Scene:
         self.dispatcher.write_history()
         return once_more
 
-    def looked(self, room: int, *, now: float, stalled: float = 0.0, used: int = GIB) -> object:
-        limit = MemoryLimit(name="the machine", limit=64 * GIB, available=room + GIB, reserve=GIB)
+    def looked(self, room: int, *, now: float, stalled: float = 0.0, used: int = GIB, ours: bool = False) -> object:
+        limit = MemoryLimit(name="the machine", limit=64 * GIB, available=room + GIB, reserve=GIB, ours=ours)
         resident = {int(client): GIB for client in "123"}
         look = Look(used=used, limit=limit, stalled=stalled, resident=resident)
         return self.dispatcher.looked(look, lambda client: int(str(client)) if str(client).isdigit() else 0, now)

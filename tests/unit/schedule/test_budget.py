@@ -91,6 +91,7 @@ def test_a_few_more_compilers_than_cores_keep_them_busy(cores: int, slots: int) 
 def test_jobs_are_what_a_person_says_and_no_more_than_the_cores_carry(jobs: int | None, slots: int, root: Path) -> None:
     budget = measure_budget(BudgetRequest(jobs=jobs), root)
     assert (budget.slots, budget.cores) == (slots, CORES)
+    assert budget.slots_by == ("--jobs" if jobs is not None and jobs == slots < slots_for(CORES) else "cores")
 
 
 def test_a_quota_of_processor_time_lowers_the_slots(root: Path) -> None:
@@ -130,3 +131,13 @@ def test_only_what_does_not_fit_is_refused_and_only_without_force(memory: int, n
     except MemoryBudgetError:
         refused = True
     assert refused == (needed > memory and not force)
+
+
+def test_what_was_measured_is_not_blamed_on_the_recipe() -> None:
+    with pytest.raises(MemoryBudgetError) as measured:
+        require_room(make_budget(GIB), 2 * GIB, force=False, measured=True)
+    with pytest.raises(MemoryBudgetError) as unknown:
+        require_room(make_budget(GIB), 2 * GIB, force=False)
+    assert "memory-per-job" not in measured.value.remedy
+    assert "memory-per-job" in unknown.value.remedy
+    assert "--force" in measured.value.remedy

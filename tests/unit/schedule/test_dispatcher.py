@@ -144,6 +144,13 @@ def test_one_that_finds_no_room_though_nothing_runs_starts_after_the_patience(hi
     assert scene.notes == ["1.cu needs 2.0 GiB, and 1.0 GiB are left; starting it alone all the same"]
 
 
+def test_nobody_is_waited_for_where_only_the_builds_could_free_any(scene: Scene) -> None:
+    scene.looked(GIB, now=0.0, ours=True)
+    scene.ask("1")
+    assert scene.grants(0.0) == {"1": 1}
+    assert scene.events() == [("alone", 0.0, None)]
+
+
 def test_the_patience_begins_anew_when_something_ran_in_between(scene: Scene) -> None:
     scene.looked(GIB, now=0.0)
     scene.ask("1")

@@ -32,7 +32,8 @@ def make_budget(memory: int, slots: int) -> Budget:
         (12, 4, "up to 4 compilers at once (3.0 GiB each, never measured here), limited by cores"),
         (11, 4, "up to 3 compilers at once (3.0 GiB each, never measured here), limited by memory"),
         (3, 4, "up to 1 compiler at once (3.0 GiB each, never measured here), limited by memory"),
-        (0, 4, "up to 1 compiler at once (3.0 GiB each, never measured here), limited by memory"),
+        (2, 4, "no compiler fits (3.0 GiB each, never measured here); a build ends with exit code 21 without --force"),
+        (0, 4, "no compiler fits (3.0 GiB each, never measured here); a build ends with exit code 21 without --force"),
     ],
 )
 def test_a_build_that_was_never_measured_goes_by_its_recipe(
