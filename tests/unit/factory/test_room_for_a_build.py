@@ -44,7 +44,7 @@ def test_it_is_said_before_compiling_what_will_run_at_once_and_why(asked: BuildR
     heard = Heard()
     make_wheel(replace(asked, allowed=BudgetRequest(jobs=1)), heard)
     (note,) = heard.notes
-    assert note.startswith("up to 1 compiler at once (0.1 GiB each, never measured here), limited by cores")
+    assert note.startswith("up to 1 compiler at once (0.1 GiB each, never measured here), limited by --jobs")
     assert "GiB of memory" in note
 
 
