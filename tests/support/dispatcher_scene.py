@@ -15,7 +15,7 @@ from cudawheel.schedule.history import History
 from cudawheel.schedule.limits import GIB, MemoryLimit
 from cudawheel.schedule.recovery import Report
 
-FOLDER = Path("/work/demo")
+FOLDER = Path("/home/you/demo")
 KEY = make_key(memory=2 * GIB)
 # What nothing was measured for is taken to need by the recipe, so many find room at once.
 MEMORY, SLOTS = 8 * GIB, 8

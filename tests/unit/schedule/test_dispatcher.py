@@ -56,8 +56,8 @@ def test_a_build_that_nobody_knows_is_refused(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("source", "kind", "name"),
-    [("/work/demo/deep/a.cu", "device", "deep/a.cu"), ("/usr/src/a.cpp", "host", "a.cpp"),
-     ("/work/demo/build/cp312/demo.so", "link", "demo.so")],
+    [("/home/you/demo/deep/a.cu", "device", "deep/a.cu"), ("/usr/src/a.cpp", "host", "a.cpp"),
+     ("/home/you/demo/build/cp312/demo.so", "link", "demo.so")],
 )  # fmt: skip
 def test_sources_are_named_relative_to_the_build_and_links_by_what_they_make(
     source: str, kind: Kind, name: str, scene: Scene
