@@ -15,7 +15,7 @@ from cudawheel.factory.job import Job
 from cudawheel.factory.making import open_jobserver
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.progress import Progress
-from cudawheel.plan.plan import Plan, Selection
+from cudawheel.plan.plan import Plan
 from cudawheel.process import end_all
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.schedule.forecast import forecast
@@ -41,13 +41,16 @@ def make_all(request: BuildRequest, progress: Progress, progress_of: Callable[[s
         PlanError: no variant can be built as asked.
         CapabilityError: none for want of the capabilities.
     """
-    first = Job(request, loaded := load_recipe(request.recipe), candidates(loaded, request.source)[0])
+    loaded = load_recipe(request.recipe)
+    first = Job(request, loaded, candidates(loaded, request.source)[0])
     one_serves_all = first.settings.abi.stable_since is not None
     requests = _requests(first.plan, request, one_serves_all=one_serves_all)
     if one_serves_all:
         progress.note(f"{first.settings.abi}: one wheel serves all variants, so {next(iter(requests))} is built alone")
     with open_jobserver(request, progress) as jobserver:
-        order = sorted(requests, key=lambda identifier: -_expected(requests[identifier], jobserver))
+        order = sorted(
+            requests, key=lambda identifier: -_expected(replace(first, request=requests[identifier]), jobserver)
+        )
         with ThreadPoolExecutor(_side_by_side(len(order), jobserver), thread_name_prefix="build") as workers:
             futures = {
                 workers.submit(
@@ -67,22 +70,15 @@ def _requests(plan: Plan, request: BuildRequest, *, one_serves_all: bool) -> dic
     requests = {}
     for cell in chosen:
         assert cell.variant is not None  # noqa: S101 - accepted cells have one
-        selection = Selection(
-            python=cell.variant.python,
-            torch=cell.variant.torch,
-            cuda=cell.variant.cuda,
-            capabilities=request.selection.capabilities,
-            toolchain=request.selection.toolchain,
-        )
+        at = cell.variant
+        selection = replace(request.selection, python=at.python, torch=at.torch, cuda=at.cuda)
         requests[cell.identifier] = replace(request, selection=selection)
     return requests
 
 
-def _expected(request: BuildRequest, jobserver: Jobserver) -> float:
+def _expected(job: Job, jobserver: Jobserver) -> float:
     """Give the seconds that a variant is expected to compile; what was never measured counts as longest."""
-    loaded = load_recipe(request.recipe)
-    job = Job(request, loaded, candidates(loaded, request.source)[0])
-    key = cost_key(loaded.recipe, job.settings, job.variant, "")
+    key = cost_key(job.loaded.recipe, job.settings, job.variant, "")
     seconds = forecast(key, job.variant.capabilities.device_passes, jobserver.budget, jobserver.history).seconds
     return float("inf") if seconds is None else seconds
 

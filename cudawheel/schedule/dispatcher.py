@@ -65,7 +65,6 @@ class Dispatcher:
     def __init__(self, budget: Budget, history: History, *, force: bool = False) -> None:
         self.timeline = Timeline(reserve=budget.reserve, cores=budget.cores)
         self.pool = Pool(slots=budget.slots, room=budget.memory)
-        self.used = 0
         self._history = history
         self._patience = 0.0 if force else _PATIENCE
         self._builds: dict[str, Build] = {}
@@ -159,7 +158,6 @@ class Dispatcher:
 
     def looked(self, look: Look, process_of: Callable[[Client], int], now: float) -> Client | None:
         """Take what a look at the machine showed; give the client whose compiler is to be stopped, if one must be."""
-        self.used = look.used
         self.pool.room = look.limit.room
         self.pool.withheld = look.withheld
         # With nothing running there is nobody to wait for, if the limit is the builds' own.
@@ -167,7 +165,7 @@ class Dispatcher:
         for client, lease in self._held.items():
             lease.resident = look.resident.get(process_of(client), lease.resident)
         held = self.pool.held
-        running, waiting = sum(lease.threads for lease in held), len(self.pool.waiting)
+        running, waiting = self.pool.claims.threads, len(self.pool.waiting)
         budget = max(0, look.used + look.limit.room)
         self.timeline.add(Sample(at=now, used=look.used, budget=budget, running=running, waiting=waiting))
         if not look.is_emergency or len(held) < 2 or now - self._stopped_at < _BETWEEN_STOPS:  # noqa: PLR2004

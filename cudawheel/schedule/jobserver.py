@@ -282,8 +282,8 @@ class Jobserver:
         self._neighbours.claim(pool.claims)
         if pool.waiting:
             self._grant_at = self.now()
-        running = sum(lease.threads for lease in pool.held)
-        self.on_look(look.used, look.used + max(0, look.limit.room), running, len(pool.waiting))
+        budget = look.used + max(0, look.limit.room)
+        self.on_look(look.used, budget, pool.claims.threads, len(pool.waiting))
         return _OFTEN if launchers and look.limit.room < _SHORT else _SELDOM
 
     def _launchers(self) -> list[_Launcher]:
