@@ -3,10 +3,12 @@
     python benchmarks/schedule.py recipes/chamferdist.toml --limit 4 --ways bare,cudawheel,1x1,2x1,1x2
 
 Every way compiles a fresh copy of the same source with the same compilers in the same environment, one after the other.
-A way is `bare` (no setting at all), `cudawheel`, `one` (bare, for the highest capability alone: the floor), or JxT:
-MAX_JOBS J and nvcc on T threads, fixed. `--limit` runs each way in a cgroup of that many GiB, which needs root and
-cgroup v1 or a delegated v2. `--here` takes the running Python's own torch and the system's CUDA instead of an
-environment of its own. Prints one line a way, then ratios to `cudawheel`; `--json FILE` keeps all of it.
+A way is `bare` (no setting at all), `cudawheel`, `one` (bare, for the highest capability alone: the floor), JxT
+(MAX_JOBS J and nvcc on T threads, fixed), or `together` and `in-turn`: cudawheel with two variants, one without the
+lowest and one without the highest capability, at once or one after the other. `--limit` runs each way in a cgroup of
+that many GiB, which needs root and cgroup v1 or a delegated v2; `--memory` only tells cudawheel so. `--here` takes the
+running Python's own torch and the system's CUDA instead of an environment of its own. Prints a line a way, then ratios
+to the first of cudawheel's own; `--json FILE` keeps all of it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ from cudawheel.cli.options import read_selection, this_machine
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.job import Job
 from cudawheel.factory.request import BuildRequest
+from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.progress import Silent
 from cudawheel.plan.variables import capability_variables
@@ -50,6 +54,9 @@ from cudawheel.schedule.history import History
 from cudawheel.schedule.jobserver import Jobserver
 from cudawheel.schedule.limits import GIB
 from cudawheel.toolchain.environment import build_environment, search_path
+
+# The ways that are cudawheel's own.
+OURS = ("cudawheel", "together", "in-turn")
 
 
 class Unheld(Confinement):
@@ -70,6 +77,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--source", default=None)
     parser.add_argument("--ways", default="bare,cudawheel")
     parser.add_argument("--limit", type=float, default=None, help="GiB")
+    parser.add_argument("--memory", type=float, default=None, help="GiB")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--here", action="store_true")
     parser.add_argument("--keep-history", action="store_true", help="let cudawheel know what it measured before")
@@ -93,11 +101,17 @@ def main() -> None:
             results[way].append(result)
             print(describe(way, result), flush=True)
     best = {way: min((r["seconds"] for r in done if r["ok"]), default=None) for way, done in results.items()}
+    ours = next((way for way in ways if way in OURS), None)
     for way in ways:
-        if best[way] and best.get("cudawheel"):
-            print(f"{way}: {best[way] / best['cudawheel']:.2f} times the time of cudawheel")
+        if best[way] and best.get(ours):
+            print(f"{way}: {best[way] / best[ours]:.2f} times the time of {ours}")
     if chosen.json:
-        where = {"machine": platform.platform(), "cores": len(os.sched_getaffinity(0)), "limit_gib": chosen.limit}
+        where = {
+            "machine": platform.platform(),
+            "cores": len(os.sched_getaffinity(0)),
+            "limit_gib": chosen.limit,
+            "memory_gib": chosen.memory,
+        }
         when = time.strftime("%Y-%m-%d", time.gmtime())
         what = {"recipe": chosen.recipe.name, "capabilities": chosen.capabilities, "results": results}
         chosen.json.write_text(json.dumps({**where, "date": when, **what}, indent=1) + "\n")
@@ -145,9 +159,10 @@ def one_way(chosen: argparse.Namespace, way: str) -> dict[str, Any]:
         toolchain=job.request.toolchain,
     )
     history = History(chosen.cache / "costs.sqlite" if chosen.keep_history else Path("/nonexistent"))
+    memory = None if chosen.memory is None else int(chosen.memory * GIB)
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
-        Jobserver(BudgetRequest(), history, confined=way == "cudawheel") as jobserver,
+        Jobserver(BudgetRequest(memory=memory), history, confined=way in OURS) as jobserver,
     ):
         place = Workplace(
             cache=chosen.cache,
@@ -161,28 +176,71 @@ def one_way(chosen: argparse.Namespace, way: str) -> dict[str, Any]:
 
 def measure(way: str, order: BuildOrder, place: Workplace, *, here: bool) -> dict[str, Any]:
     """Lay out the source, compile it, and say what it took."""
-    project = lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
-    environment = (
-        own_environment()
-        if here
-        else provide_environment(
-            environment_spec(order, project, place), place.cache / "environments", place.log, Silent()
-        )
-    )
-    tools = find_tools(order, environment, place, Silent())
+    orders = halves(order) if way in {"together", "in-turn"} else (order,)
+    works = [
+        WayOfOne(way, one, replace(place, work=place.work / str(number)), here=here)
+        for number, one in enumerate(orders)
+    ]
     highest = Highest(place.jobserver)
-    start, error = time.monotonic(), ""
+    start, began, error = time.monotonic(), place.jobserver.now(), ""
     try:
-        if way == "cudawheel":
-            Compiling(project, order, place, tools, Silent()).run(environment)
-        else:
-            bare(way, project, order, place, tools, environment)
+        with ThreadPoolExecutor(max_workers=1 if way == "in-turn" else len(works)) as pool:
+            for done in [pool.submit(work.compile) for work in works]:
+                done.result()
     except CudawheelError as failed:
         error = f"{failed.what}: {failed.title}"
     seconds = time.monotonic() - start
     timeline = place.jobserver.timeline
     events = [event.text for event in timeline.events if event.kind != "withheld"]
-    return {"ok": not error, "seconds": seconds, "peak": highest.bytes, "error": error, "events": events}
+    units = [
+        (unit.source, unit.threads, round(unit.start - began, 1), round(unit.end - began, 1)) for unit in timeline.units
+    ]
+    return {
+        "ok": not error,
+        "seconds": seconds,
+        "peak": highest.bytes,
+        "error": error,
+        "events": events,
+        "units": units,
+    }
+
+
+def halves(order: BuildOrder) -> tuple[BuildOrder, BuildOrder]:
+    """Give an order without its lowest and one without its highest capability: two variants of one size."""
+    cubins = order.variant.capabilities.cubins
+    return half(order, "upper", cubins[1:]), half(order, "lower", cubins[:-1])
+
+
+def half(order: BuildOrder, name: str, kept: tuple[ComputeCapability, ...]) -> BuildOrder:
+    """Give an order for these capabilities alone, under a name of its own, by which builds are told apart."""
+    recipe = order.loaded.recipe
+    package = recipe.package.model_copy(update={"name": f"{recipe.package.name}-{name}"})
+    loaded = replace(order.loaded, recipe=recipe.model_copy(update={"package": package}))
+    return replace(order, loaded=loaded, variant=replace(order.variant, capabilities=CapabilitySet.of(kept, ())))
+
+
+class WayOfOne:
+    """One build that is ready to be compiled."""
+
+    def __init__(self, way: str, order: BuildOrder, place: Workplace, *, here: bool) -> None:
+        place.work.mkdir()
+        self.way, self.order, self.place = way, order, place
+        self.project = lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
+        self.environment = (
+            own_environment()
+            if here
+            else provide_environment(
+                environment_spec(order, self.project, place), place.cache / "environments", place.log, Silent()
+            )
+        )
+        self.tools = find_tools(order, self.environment, place, Silent())
+
+    def compile(self) -> None:
+        """Run the backend."""
+        if self.way in OURS:
+            Compiling(self.project, self.order, self.place, self.tools, Silent()).run(self.environment)
+        else:
+            bare(self.way, self.project, self.order, self.place, self.tools, self.environment)
 
 
 class Highest:

@@ -77,7 +77,13 @@ class Dispatcher:
         self._measured: list[tuple[CostKey, Compilation]] = []
 
     def enter(self, build: Build) -> None:
-        """Serve a build from now on."""
+        """Serve a build from now on.
+
+        Raises:
+            ValueError: one of this name is being served already.
+        """
+        if build.name in self._builds:
+            raise ValueError(f"a build of the name {build.name} is being served already")
         self._builds[build.name] = build
 
     def leave(self, build: Build, now: float) -> None:
