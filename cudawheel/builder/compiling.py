@@ -21,11 +21,17 @@ from cudawheel.schedule.stand_ins import write_stand_ins
 from cudawheel.schedule.timeline import Timeline
 from cudawheel.toolchain.environment import build_environment, search_path
 
-# More compilers are started than can run, so that the jobserver sees the longest of them early.
-_STARTED_PER_SLOT = 2
+# More compilers are started than can run, so that the jobserver sees the longest of them early: a backend has an order
+# of its own, and a long one that is started last is what all wait for at the end.
+_STARTED_PER_SLOT, _SEEN_AHEAD = 2, 8
 _WHERE = "The whole output is in"
 # After a want of memory outside of the jobserver's reach.
 _FEWER = 4
+
+
+def most_jobs(slots: int) -> int:
+    """Give the number of compilers that a backend is to start at once, so many of which may run."""
+    return max(_STARTED_PER_SLOT * slots, slots + _SEEN_AHEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,7 @@ class Compiling:
         self._place = place
         self._tools = self._behind_stand_ins(tools)
         self._progress = progress
-        self._jobs = _STARTED_PER_SLOT * place.jobserver.budget.slots
+        self._jobs = most_jobs(place.jobserver.budget.slots)
         self._build = Build(
             name=f"{order.loaded.recipe.package.name} {order.variant.identifier}",
             key=cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint),

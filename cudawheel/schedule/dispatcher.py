@@ -64,7 +64,7 @@ class Dispatcher:
 
     def __init__(self, budget: Budget, history: History, *, force: bool = False) -> None:
         self.timeline = Timeline(reserve=budget.reserve, cores=budget.cores)
-        self.pool = Pool(slots=budget.slots, room=budget.memory)
+        self.pool = Pool(slots=budget.slots, room=budget.memory, spare=budget.spare)
         self._history = history
         self._patience = 0.0 if force else _PATIENCE
         self._builds: dict[str, Build] = {}

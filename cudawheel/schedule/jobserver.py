@@ -29,6 +29,7 @@ from cudawheel.schedule.demand import Kind
 from cudawheel.schedule.dispatcher import Build, Dispatcher
 from cudawheel.schedule.guard import Guard
 from cudawheel.schedule.history import History
+from cudawheel.schedule.launcher import starting_folder
 from cudawheel.schedule.limits import GIB, memory_limits
 from cudawheel.schedule.neighbours import Neighbours, claims_folder
 from cudawheel.schedule.recovery import Report
@@ -42,9 +43,9 @@ _OFTEN, _SELDOM = 0.1, 0.5
 _SHORT = 2 * GIB
 # Below this not even a build's own backend would start.
 _LEAST_LIMIT = GIB // 2
-# ninja starts its first compilers one by one. The first that could use many threads waits for the others, so that it is
-# known between how many the cores are to be shared.
-_GATHER_SECONDS, _LONGEST_GATHERING = 0.015, 0.1
+# ninja starts its first compilers one by one. The first that could use many threads waits for those that are about to
+# ask, so that it is known between how many the cores are to be shared.
+_BETWEEN_COUNTS, _LONGEST_GATHERING = 0.002, 0.1
 
 
 class _Launcher:
@@ -120,6 +121,10 @@ class Jobserver:
         self._gathering_since: float | None = None
 
     @property
+    def _starting(self) -> Path:
+        return Path(starting_folder(str(self.socket)))
+
+    @property
     def timeline(self) -> Timeline:
         """What happened so far."""
         return self._dispatcher.timeline
@@ -134,6 +139,7 @@ class Jobserver:
         folder = _short_folder()
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         self.socket = folder / "jobserver"
+        self._starting.mkdir()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self.socket))
         listener.listen(1024)
@@ -209,7 +215,7 @@ class Jobserver:
             with self._lock:
                 if self.now() >= next_look:
                     next_look = self.now() + self._look()
-                if self._grant_at is not None and self.now() >= self._grant_at:
+                if self._grant_at is not None and self.now() >= self._grant_at and not self._gathers():
                     self._grant()
 
     def _welcome(self, listener: socket.socket) -> None:
@@ -240,7 +246,9 @@ class Jobserver:
             self._dispatcher.ask(
                 launcher, build=build, kind=cast("Kind", kind), passes=int(passes), source=path, now=now
             )
-            self._gather(now, wait=int(passes) > 1 or (kind == "host" and not self._dispatcher.pool.held))
+            self._grant_at = now
+            if int(passes) > 1 or (kind == "host" and not self._dispatcher.pool.held):
+                self._gathering_since = now if self._gathering_since is None else self._gathering_since
         elif words[0] == "run":
             launcher.compiler = _group(words[1])
         elif words[0] == "end":
@@ -254,13 +262,18 @@ class Jobserver:
         else:
             raise ValueError(words[0])
 
-    def _gather(self, now: float, *, wait: bool) -> None:
-        """Put the next decision off by a moment, each time that somebody else comes, but not for ever."""
-        if self._gathering_since is None and not wait:
-            self._grant_at = now
-            return
-        self._gathering_since = now if self._gathering_since is None else self._gathering_since
-        self._grant_at = min(now + _GATHER_SECONDS, self._gathering_since + _LONGEST_GATHERING)
+    def _gathers(self) -> bool:
+        """Put the decision off by a moment while others are about to ask, but not for ever."""
+        marks = list(self._starting.iterdir()) if self._gathering_since is not None else []
+        if not marks or self._gathering_since is None:
+            return False
+        now = self.now()
+        if now >= self._gathering_since + _LONGEST_GATHERING:
+            for mark in marks:  # of launchers that were killed, or that nobody should wait for again
+                mark.unlink(missing_ok=True)
+            return False
+        self._grant_at = now + _BETWEEN_COUNTS
+        return True
 
     def _grant(self) -> None:
         self._grant_at = self._gathering_since = None

@@ -51,6 +51,14 @@ _MOST_OUTPUT = 1 << 24
 _NVCC_STEPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvcc_steps.py")  # noqa: PTH100, PTH118, PTH120
 
 
+def starting_folder(socket: str) -> str:
+    """Name the folder in which each launcher that starts leaves a mark, by its process, until it is about to ask.
+
+    Whoever hands out the cores knows by the marks between how many they are to be shared.
+    """
+    return os.path.join(os.path.dirname(socket), "starting")  # noqa: PTH118, PTH120 - pathlib is slow
+
+
 def kind_of(arguments: list[str]) -> str:
     """Say what a command line does: `device`, `host` or `link`; nothing for what is over in a moment."""
     if any(argument in _QUESTIONS or argument.startswith(_QUESTION_STARTS) for argument in arguments):
@@ -245,6 +253,10 @@ def _write(descriptor: int, content: bytes) -> None:
 def main(arguments: list[str]) -> int:
     """Run a compiler under a lease, or at once where it needs none; give the exit status."""
     socket, *command = arguments
+    try:  # noqa: SIM105 - contextlib is slow to import
+        os.unlink(f"{starting_folder(socket)}/{os.getpid()}")  # noqa: PTH108
+    except OSError:
+        pass
     kind = "" if os.environ.get(HOLDING) else kind_of(command[1:])
     if not kind:
         for number in _IGNORED:

@@ -22,6 +22,8 @@ class Pool:
     Args:
         slots: compilers, or threads of one, at once.
         room: bytes that may be taken beyond what is in use now.
+        spare: slots beyond those for the last one that waits: sharing a core from now on, it ends sooner than if it
+            waited for one, and no core is idle while it runs alone at the end.
 
     Attributes:
         room: to be set whenever the machine was looked at, together with `resident` of the leases.
@@ -29,8 +31,9 @@ class Pool:
         elsewhere: what other pools on this machine have promised.
     """
 
-    def __init__(self, *, slots: int, room: int) -> None:
+    def __init__(self, *, slots: int, room: int, spare: int = 0) -> None:
         self.slots = slots
+        self._spare = spare
         self.room = room
         self.withheld = ""
         self.elsewhere = Claims()
@@ -109,8 +112,13 @@ class Pool:
         if any(held.demand.alone for held in self._held):
             return None
         affordable = self.unclaimed // max(1, demand.cost.memory)
-        possible = min(threads, self.free_slots, affordable)
+        possible = min(threads, self._slots_for_one(), affordable)
         return self._start(demand, possible, now) if possible >= 1 else None
+
+    def _slots_for_one(self) -> int:
+        """Give the slots for the next one to start: those that are free, or a spare one for the last."""
+        is_last = len(self._waiting) == 1
+        return max(self.free_slots, min(1, self.free_slots + self._spare)) if is_last else self.free_slots
 
     def _start(self, demand: Demand, threads: int, now: float) -> Lease:
         del self._waiting[demand]

@@ -17,6 +17,7 @@ from cudawheel.schedule import launcher
 _SCRIPT = """#!/bin/sh
 # {compiler}, once there is memory and a core for it; written by cudawheel for one build.
 [ -n "${{{holding}:-}}" ] && exec {compiler} "$@"
+true 2>/dev/null >{starting}/$$
 exec {python} -IS {launcher} {socket} {compiler} "$@"
 """
 
@@ -71,6 +72,7 @@ def _write(path: Path, compiler: Path, socket: Path) -> None:
         "python": sys.executable,
         "launcher": Path(launcher.__file__),
         "socket": socket,
+        "starting": launcher.starting_folder(str(socket)),
     }
     quoted = {name: shlex.quote(str(value)) for name, value in words.items()}
     path.write_text(_SCRIPT.format(**quoted, holding=launcher.HOLDING), encoding="utf-8")

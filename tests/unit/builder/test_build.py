@@ -17,6 +17,7 @@ from small_packages import MACHINE, path_source, write_project
 from cudawheel.builder import build
 from cudawheel.builder import tools as builder_tools
 from cudawheel.builder.build import BuiltWheel, build_variant
+from cudawheel.builder.compiling import most_jobs
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import fetch
@@ -91,7 +92,7 @@ def test_the_backend_hears_of_capabilities_and_jobs_and_of_compilers_that_wait_t
         "CUDA_HOME": home,
         "CXX": str(compilers / "host" / "g++"),
         "FORCE_CUDA": "1",
-        "MAX_JOBS": str(2 * jobserver.budget.slots),
+        "MAX_JOBS": str(most_jobs(jobserver.budget.slots)),
         "TMPDIR": str(tmp_path / "work" / "tmp"),
         "TORCH_CUDA_ARCH_LIST": "8.0;9.0+PTX",
     }

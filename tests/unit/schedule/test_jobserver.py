@@ -82,6 +82,29 @@ def test_one_unit_alone_gets_the_threads_that_it_can_use(served: Served) -> None
     assert single <= narrow < wide
 
 
+def test_who_is_about_to_ask_is_waited_for_but_not_for_ever(served: Served) -> None:
+    """A mark that nobody takes away again is of a launcher that was killed; it holds up one decision, and no second."""
+    shop, starting = served.workshop, served.jobserver.socket.with_name("starting")
+    (starting / "1").touch()
+    shop.open("gate")
+    assert shop.run_nvcc(shop.unit("first.cu"), passes=8).code == 0
+    assert list(starting.iterdir()) == []
+    [unit] = served.jobserver.timeline.units
+    assert unit.threads == 4
+
+
+def test_two_that_start_together_share_the_threads(served: Served) -> None:
+    shop = served.workshop
+    (mark := served.jobserver.socket.with_name("starting") / "1").touch()
+    first = shop.start_nvcc(shop.unit("a.cu", "sleep 0.2"), passes=8)
+    eventually(lambda: served.waiting == 1, "the first has asked")
+    second = shop.start_nvcc(shop.unit("b.cu", "sleep 0.2"), passes=8)
+    eventually(lambda: served.waiting == 2 or shop.marks("start"), "the second has asked")
+    mark.unlink(missing_ok=True)
+    assert [finish(child).code for child in (first, second)] == [0, 0]
+    assert [mark.threads for mark in shop.marks("start")] == [2, 2]
+
+
 def test_a_killed_compiler_is_compiled_again_and_gives_its_threads_back(served: Served) -> None:
     shop = served.workshop
     child = shop.start_nvcc(shop.unit("a.cu", "[ $try = 2 ] || wait_for ever"), passes=4)

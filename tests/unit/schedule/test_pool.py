@@ -21,9 +21,10 @@ PLENTY = 1 << 20
 class PoolMachine(RuleBasedStateMachine):
     """Any order of demands, looks at the machine, and compilers that end."""
 
-    @initialize(slots=st.integers(1, 6), room=st.integers(0, 24))
-    def begin(self, slots: int, room: int) -> None:
-        self.pool = Pool(slots=slots, room=room)
+    @initialize(slots=st.integers(1, 6), room=st.integers(0, 24), spare=st.integers(0, 1))
+    def begin(self, slots: int, room: int, spare: int) -> None:
+        self.pool = Pool(slots=slots, room=room, spare=spare)
+        self.most = slots + spare
         self.now = 0.0
         self.asked: dict[Demand, float] = {}
         self.started: list[Demand] = []
@@ -59,7 +60,7 @@ class PoolMachine(RuleBasedStateMachine):
         granted = []
         for lease in self.pool.grant(self.now):
             assert self.pool.unclaimed >= 0, "a lease was granted beyond the room that was left"
-            free = max(1, self.pool.slots - self.pool.elsewhere.threads)
+            free = max(1, self.most - self.pool.elsewhere.threads)
             assert sum(one.threads for one in self.pool.held) <= free, "a lease was granted beyond the slots"
             granted.append(lease)
         if self.pool.withheld:
@@ -105,7 +106,7 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def keeps_its_word(self) -> None:
         held = self.pool.held
-        assert sum(lease.threads for lease in held) <= self.pool.slots
+        assert sum(lease.threads for lease in held) <= self.most
         assert all(1 <= lease.threads <= lease.demand.useful for lease in held)
         assert len(held) == 1 or not any(lease.demand.alone for lease in held)
         assert not {lease.demand for lease in held} & set(self.pool.waiting)
@@ -125,6 +126,14 @@ class PoolMachine(RuleBasedStateMachine):
 
 PoolMachine.TestCase.settings = settings(stateful_step_count=30)
 TestAnyOrderOfEvents = PoolMachine.TestCase
+
+
+def test_only_the_last_that_waits_gets_a_spare_slot_and_only_one_thread() -> None:
+    pool = Pool(slots=2, room=PLENTY, spare=1)
+    assert [lease.threads for lease in start_all(pool, *[make_demand(passes=3, memory=1) for _ in range(4)])] == [1, 1]
+    pool.withdraw(pool.waiting[0])
+    assert [lease.threads for lease in pool.grant(1.0)] == [1]
+    assert start_all(pool, make_demand(memory=1)) == []
 
 
 def start_all(pool: Pool, *demands: Demand, now: float = 0.0) -> list[Lease]:
