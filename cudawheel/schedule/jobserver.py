@@ -45,7 +45,7 @@ _SHORT = 2 * GIB
 _LEAST_LIMIT = GIB // 2
 # ninja starts its first compilers one by one. The first that could use many threads waits for those that are about to
 # ask, so that it is known between how many the cores are to be shared.
-_BETWEEN_COUNTS, _LONGEST_GATHERING = 0.002, 0.1
+_SHORTEST_GATHERING, _BETWEEN_COUNTS, _LONGEST_GATHERING = 0.004, 0.002, 0.1
 
 
 class _Launcher:
@@ -249,6 +249,8 @@ class Jobserver:
             self._grant_at = now
             if int(passes) > 1 or (kind == "host" and not self._dispatcher.pool.held):
                 self._gathering_since = now if self._gathering_since is None else self._gathering_since
+            if self._gathering_since is not None:
+                self._grant_at = now + _SHORTEST_GATHERING  # whoever is being started now has left no mark yet
         elif words[0] == "run":
             launcher.compiler = _group(words[1])
         elif words[0] == "end":
