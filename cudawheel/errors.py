@@ -208,6 +208,27 @@ class MemoryBudgetError(CudawheelError):
     title = "too little memory"
 
 
+class VerificationError(CudawheelError):
+    """`verify`: the wheel computes something wrong, or something that had to be proven could not be tried."""
+
+    exit_code = 22
+    title = "not proven"
+
+
+class VoidVerdictError(CudawheelError):
+    """`verify`: a kernel that was broken on purpose passed, so that what the checks say of the wheel means nothing."""
+
+    exit_code = 23
+    title = "verdict is void"
+
+
+class VerificationSetupError(CudawheelError):
+    """`verify`: nothing was tried, since the wheel fits no Python here, no suite is known, or the checks never began."""
+
+    exit_code = 24
+    title = "cannot verify"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 

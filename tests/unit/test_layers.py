@@ -36,9 +36,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "errors process files unpacking download model data recipe plan toolchain schedule builder wheel audit "
             "store"
         ),
+        "triposr": "errors",
+        "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit store factory"
+            "audit store factory verify triposr"
         ),
         "__main__": "cli",
     }.items()
