@@ -16,6 +16,7 @@ from cudawheel.recipe.fields import (
 )
 from cudawheel.recipe.settings import BuildSettings, WheelSettings
 from cudawheel.recipe.sources import Source
+from cudawheel.recipe.verification import VerifySettings
 
 DEFAULT_CAPABILITIES = "7.5;8.0;8.6;8.9;9.0;10.0;12.0+PTX"
 
@@ -63,6 +64,8 @@ class Recipe(_Section):
     matrix: Matrix
     build: BuildSettings = BuildSettings()
     wheel: WheelSettings
+    verify: VerifySettings | None = None
+    """How its wheels are verified; without it they are only built, audited and imported."""
 
     def settings_for(self, source: Source) -> BuildSettings:
         """Give `[build]` as it holds for one source."""

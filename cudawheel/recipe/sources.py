@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cudawheel.recipe.fields import FileUrl, GitCommit, GitUrl, Label, PackageName, PackageVersion, RelativePath, Sha256
 from cudawheel.recipe.settings import BuildOverrides
+from cudawheel.recipe.verification import KnownDefect
 
 
 class _Source(BaseModel):
@@ -17,6 +18,8 @@ class _Source(BaseModel):
     """Short name for messages, `--source` and the local version of a fallback."""
     build: BuildOverrides = BuildOverrides()
     """What this source needs otherwise than the recipe's `[build]`."""
+    known_defects: tuple[KnownDefect, ...] = Field(default=(), alias="known-defects")
+    """Checks of the suite that wheels of this source are known to fail."""
 
 
 class GitSource(_Source):
