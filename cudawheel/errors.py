@@ -229,6 +229,48 @@ class VerificationSetupError(CudawheelError):
     title = "cannot verify"
 
 
+class ExtraMissingError(CudawheelError):
+    """A command needs packages that an extra of cudawheel brings, and they are not installed."""
+
+    exit_code = 30
+    title = "extra not installed"
+
+
+class CheckpointError(CudawheelError):
+    """Weights or their config are missing, damaged, not what was asked for, or would run code."""
+
+    exit_code = 31
+    title = "weights not usable"
+
+
+class ImageError(CudawheelError):
+    """A picture cannot be read, or shows no object."""
+
+    exit_code = 32
+    title = "picture not usable"
+
+
+class DeviceError(CudawheelError):
+    """The device that a network should run on is not there; no other is taken in its place."""
+
+    exit_code = 33
+    title = "device not available"
+
+
+class DeviceMemoryError(DeviceError):
+    """The device has too little free memory even for the smallest portion."""
+
+    exit_code = 34
+    title = "no memory left on the device"
+
+
+class FieldError(CudawheelError):
+    """A scene's density is not a finite number everywhere."""
+
+    exit_code = 35
+    title = "density not finite"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 
