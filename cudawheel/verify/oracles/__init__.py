@@ -1,0 +1,1 @@
+"""References in float64 that share no code and no table with the kernels they are held against."""

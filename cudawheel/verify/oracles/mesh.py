@@ -1,0 +1,102 @@
+"""Measures of a triangle mesh: what is open, how it is turned, its volume, area and Euler characteristic.
+
+Faces (F, 3) hold indices; where they are to be closed, vertices have to be the same index, not only the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cudawheel.verify.oracles.fields import Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """The undirected edges of a mesh.
+
+    Attributes:
+        ends: (E, 2), the lower index first.
+        uses: (E,), how many faces have it.
+        balance: (E,), how many more of them run upwards than downwards; 0 where the faces on both sides agree.
+    """
+
+    ends: Array
+    uses: Array
+    balance: Array
+
+
+def edges_of(faces: Array) -> Edges:
+    """Find the edges of a mesh; faces with two equal indices have none there."""
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = directed[directed[:, 0] != directed[:, 1]]
+    sign = np.where(directed[:, 0] < directed[:, 1], 1, -1)
+    ends, which = np.unique(np.sort(directed, 1), axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    return Edges(
+        ends=ends,
+        uses=np.bincount(which, minlength=len(ends)),
+        balance=np.bincount(which, weights=sign, minlength=len(ends)).astype(np.int64),
+    )
+
+
+def open_edges(points: Array, faces: Array, shape: tuple[int, int, int]) -> Array:
+    """Give the edges (E, 2) at which a surface ends although the volume does not.
+
+    At the border of the volume a surface may end, at an edge that lies in one border plane with both ends.
+
+    Args:
+        points: (V, 3) in voxels.
+        faces: indices of them.
+        shape: (Nz, Ny, Nx) of the volume.
+    """
+    edges = edges_of(faces)
+    a, b = points[edges.ends[:, 0]], points[edges.ends[:, 1]]
+    last = np.array(shape[::-1]) - 1
+    border = (((a == 0) & (b == 0)) | ((a == last) & (b == last))).any(1)
+    allowed = np.where(border, 1, 0)
+    return edges.ends[np.abs(edges.balance) > allowed]
+
+
+def signed_volume(points: Array, faces: Array) -> float:
+    """Give the volume inside a closed mesh; negative where its faces are clockwise seen from outside."""
+    a, b, c = points[faces].transpose(1, 0, 2)
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
+
+
+def area(points: Array, faces: Array) -> float:
+    """Give the area of a mesh."""
+    a, b, c = points[faces].transpose(1, 0, 2)
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def euler(faces: Array) -> int:
+    """Give the Euler characteristic of the vertices in use, the edges and the faces; degenerate faces do not count."""
+    whole = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
+    return len(np.unique(whole)) - len(edges_of(whole).ends) + len(whole)
+
+
+def euler_of_solid(inside: Array) -> int:
+    """Give the Euler characteristic of the surface around the inside voxels of a volume that has none at its border.
+
+    Counted from the grid alone: points, edges, squares and cubes that are inside with all their corners make a complex
+    that the solid shrinks to, and a closed surface has twice the solid's characteristic. That holds as long as the
+    surface is well resolved, so that no cell is cut ambiguously.
+    """
+    total = 0
+    for cell in np.ndindex(2, 2, 2):
+        whole = inside
+        for axis, long in enumerate(cell):
+            if long:
+                n = whole.shape[axis]
+                whole = np.take(whole, range(n - 1), axis) & np.take(whole, range(1, n), axis)
+        total += (-1) ** sum(cell) * int(whole.sum())
+    return 2 * total
+
+
+def canonical_triangles(ids: Array) -> Array:
+    """Bring faces into an order that depends on nothing but the set of them: each starts at its lowest index."""
+    turn = np.argmin(ids, 1)
+    turned = np.take_along_axis(ids, (turn[:, None] + np.arange(3)) % 3, 1)
+    return turned[np.lexsort(turned.T[::-1])]
