@@ -271,6 +271,20 @@ class FieldError(CudawheelError):
     title = "density not finite"
 
 
+class SurfaceError(CudawheelError):
+    """A scene has no surface: nothing of it is inside, or everything."""
+
+    exit_code = 36
+    title = "no surface"
+
+
+class MarchingCubesError(CudawheelError):
+    """The marching cubes that a mesh needs are not installed, or not for the device; no others take their place."""
+
+    exit_code = 37
+    title = "marching cubes not available"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 

@@ -1,0 +1,98 @@
+"""Fit the scenes that come with cudawheel: a triplane and a decoder of TripoSR's form for each known shape.
+
+    python tools/fit_scenes.py [NAME...] [--steps 1500] [--output cudawheel/triposr/scenes]
+
+Needs the extra `triposr`. Each fit is seeded and runs on one core; the raw density is drawn towards a multiple of the
+shape's signed distance, chosen so that density 25 lies on the surface, and the colour towards the shape's. What was
+reached is printed and belongs into docs/scenes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cudawheel.triposr.config import DecoderConfig
+from cudawheel.triposr.decoder import Decoder
+from cudawheel.triposr.scene import SCENE_RADIUS, Scene, save_scene
+from cudawheel.triposr.shapes import SHAPES, Shape
+from cudawheel.triposr.triplane import sample_planes
+
+FEATURES, SIDE, WIDTH, DEPTH = 16, 32, 64, 4
+POINTS, BATCH = 400_000, 12_288
+SURFACE_DENSITY, DENSITY_BIAS = 25.0, -1.0
+# Raw density by distance: steep enough for clear walls, and gentle enough that linear interpolation between grid
+# points finds the surface of an exponential.
+STEEPNESS = 45.0
+MOST_INSIDE, MOST_OUTSIDE = 0.08, 0.2
+NEAR = 0.06
+
+
+def sample(shape: Shape, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw points, a third of them anywhere and the others near the surface; gives them, distances and colours."""
+    anywhere = rng.uniform(-SCENE_RADIUS, SCENE_RADIUS, (POINTS, 3))
+    distances = shape.sdf(anywhere)
+    near = anywhere[np.abs(distances) < NEAR]
+    scattered = near[rng.integers(len(near), size=POINTS)] + rng.normal(0, 0.02, (POINTS, 3))
+    scattered = np.clip(scattered, -SCENE_RADIUS, SCENE_RADIUS)
+    points = np.concatenate([anywhere[: POINTS // 2], scattered])
+    distances = np.concatenate([distances[: POINTS // 2], shape.sdf(scattered)])
+    return tuple(  # type: ignore[return-value]
+        torch.from_numpy(values.astype(np.float32)) for values in (points, distances, shape.colour(points))
+    )
+
+
+def fit(shape: Shape, *, steps: int, seed: int) -> Scene:
+    """Fit a scene to a shape."""
+    torch.manual_seed(seed)
+    points, distances, colours = sample(shape, np.random.default_rng(seed))
+    decoder = Decoder(DecoderConfig(in_channels=3 * FEATURES, n_neurons=WIDTH, n_hidden_layers=DEPTH))
+    planes = nn.Parameter(torch.randn(3, FEATURES, SIDE, SIDE) * 0.1)
+    surface = math.log(SURFACE_DENSITY) - DENSITY_BIAS
+    targets = surface - STEEPNESS * distances.clamp(-MOST_INSIDE, MOST_OUTSIDE)
+    # What is far from the surface has but to stay on its side; what is near decides where the surface is.
+    weights = 0.05 + torch.exp(-((distances / 0.03) ** 2))
+    optimizer = torch.optim.Adam(
+        [{"params": [planes], "lr": 2e-2}, {"params": decoder.parameters(), "lr": 4e-3}], betas=(0.9, 0.99)
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        chosen = torch.randint(len(points), (BATCH,), generator=generator)
+        features = sample_planes(planes, points[chosen] / SCENE_RADIUS).flatten(0, 1).mT
+        raw = decoder(features)
+        weight = weights[chosen]
+        loss = (weight * functional.smooth_l1_loss(raw[:, 0], targets[chosen], reduction="none", beta=0.2)).mean()
+        loss = loss + 4 * (weight[:, None] * (raw[:, 1:].sigmoid() - colours[chosen]) ** 2).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return Scene(name=shape.name, planes=planes.detach(), decoder=decoder.requires_grad_(requires_grad=False))
+
+
+def main() -> None:
+    """Fit what is asked for, save it and print what was reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SHAPES)}; all by default")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path("cudawheel/triposr/scenes"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in options.names or SHAPES:
+        start = time.perf_counter()
+        scene = fit(SHAPES[name], steps=options.steps, seed=options.seed)
+        file = save_scene(scene, options.output)
+        print(f"{file}: {file.stat().st_size} bytes, fitted in {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
