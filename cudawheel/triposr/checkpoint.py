@@ -89,9 +89,9 @@ def load_network(
         CheckpointError: a file cannot be read, has another sha256 than it must, would run code, or holds other
             parameters, other shapes, or numbers that are not finite.
     """
-    config = read_config(files.config, files.vit_config)
     if files.sha256 is not None:
         require_sha256(files.weights, files.sha256)
+    config = read_config(files.config, files.vit_config)
     return build_network(config, read_weights(files.weights), source=files.weights, device=device, dtype=dtype)
 
 

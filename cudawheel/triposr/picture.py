@@ -52,19 +52,14 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     """Give a picture of any mode as RGBA where some of it may be transparent, else as RGB.
 
     Raises:
-        ImageError: its pixels have no colours that could be told.
+        ImageError: its pixels are numbers that are no brightness.
     """
     if max(picture.size) > _LARGEST_SIDE:
         picture = picture.reduce(-(-max(picture.size) // _LARGEST_SIDE))
     if picture.mode.startswith("I") or picture.mode == "F":
         return _from_numbers(picture)
     transparent = picture.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in picture.info
-    try:
-        return picture.convert("RGBA" if transparent else "RGB")
-    except ValueError as error:
-        raise ImageError(
-            f"a picture of mode {picture.mode} has no colours that are known here", remedy="Save it as RGB."
-        ) from error
+    return picture.convert("RGBA" if transparent else "RGB")
 
 
 def isolate_object(
