@@ -8,6 +8,8 @@ at R^2 places instead of R^3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -72,26 +74,7 @@ def raw_density_on_grid(
             why=str(error).partition("\n")[0],
             remedy="Ask for a lower resolution.",
         ) from error
-    hidden, last = field.decoder.linear_layers[1:-1], field.decoder.linear_layers[-1]
-
-    def decode(rows: slice, columns: slice) -> None:
-        features = xy[rows, columns, None] + xz[rows, None]
-        features = functional.silu(features.add_(yz[columns]), inplace=True).flatten(0, 2)
-        for layer in hidden:
-            features = functional.silu(functional.linear(features, layer.weight, layer.bias), inplace=True)
-        raw = functional.linear(features, last.weight[:1], last.bias[:1])
-        density[rows, columns] = raw.view(density[rows, columns].shape)
-
-    slab = resolution**2
-
-    def decode_span(start: int, stop: int) -> None:
-        # Portions are whole slabs of the grid (one x, all y and z) or lie within one.
-        if start % slab == 0 and stop % slab == 0:
-            decode(slice(start // slab, stop // slab), slice(None))
-            return
-        row = start // slab
-        decode(slice(row, row + 1), slice((start - row * slab) // resolution, (stop - row * slab) // resolution))
-
+    decode_span = _span_decoder(field, (xy, xz, yz), density)
     portions = Portions(
         like=field.planes,
         values_each=_LIVE_TENSORS * xy.shape[-1],
@@ -99,7 +82,7 @@ def raw_density_on_grid(
         progress=progress,
         tell=tell,
     )
-    portions.run(resolution**3, decode_span, multiple=resolution, block=slab)
+    portions.run(resolution**3, decode_span, multiple=resolution, block=resolution**2)
     return density
 
 
@@ -132,6 +115,36 @@ def density_on_grid(
                 remedy="Check the weights against their sha256.",
             )
     return density
+
+
+def _span_decoder(
+    field: TriplaneField, first_layer: tuple[Tensor, Tensor, Tensor], density: Tensor
+) -> Callable[[int, int], None]:
+    """Give the function that fills `density`, (R, R, R), from one point's number to another's, the last one excluded.
+
+    A span is whole slabs of the grid (one x, all y and z) or lies within one.
+    """
+    xy, xz, yz = first_layer
+    resolution = len(density)
+    slab = resolution**2
+    hidden, last = field.decoder.linear_layers[1:-1], field.decoder.linear_layers[-1]
+
+    def decode(rows: slice, columns: slice) -> None:
+        features = xy[rows, columns, None] + xz[rows, None]
+        features = functional.silu(features.add_(yz[columns]), inplace=True).flatten(0, 2)
+        for layer in hidden:
+            features = functional.silu(functional.linear(features, layer.weight, layer.bias), inplace=True)
+        raw = functional.linear(features, last.weight[:1], last.bias[:1])
+        density[rows, columns] = raw.view(density[rows, columns].shape)
+
+    def decode_span(start: int, stop: int) -> None:
+        if start % slab == 0 and stop % slab == 0:
+            decode(slice(start // slab, stop // slab), slice(None))
+            return
+        row = start // slab
+        decode(slice(row, row + 1), slice((start - row * slab) // resolution, (stop - row * slab) // resolution))
+
+    return decode_span
 
 
 def _first_layer_on_grid(field: TriplaneField, resolution: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -55,6 +55,7 @@ PROGRAMS_OF_THEIR_OWN = {
     "schedule/launcher.py": ["os.execv", "os.posix_spawnp"],
     "schedule/leash.py": ["os.posix_spawnp"],
     "schedule/nvcc_steps.py": ["os.execv", "os.posix_spawn", "subprocess", "subprocess.run"],
+    "verify/child.py": ["subprocess.PIPE", "subprocess.Popen"],
 }
 PRINTS = {"cli"}
 

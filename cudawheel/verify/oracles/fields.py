@@ -105,7 +105,7 @@ def torus(ring: float = 0.6, tube: float = 0.25) -> Shape:
     )
 
 
-def gyroid(waves: float = 3.0) -> Shape:
+def gyroid(waves: float = 6.0) -> Shape:
     """The gyroid sin x cos y + sin y cos z + sin z cos x = 0.2, cut by the borders of the grid.
 
     Its distance is that to the tangent plane at the foot of a Newton step: wrong by the third order only.

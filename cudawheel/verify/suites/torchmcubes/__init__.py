@@ -21,9 +21,17 @@ class TorchmcubesSuite:
 
     def checks(self, subject: Any) -> Sequence[Check]:  # noqa: ANN401, ARG002
         """Give all checks; those of the fitted scenes say so where the scenes are missing."""
-        from cudawheel.verify.suites.torchmcubes import surface  # noqa: PLC0415
+        from cudawheel.verify.suites.torchmcubes import (  # noqa: PLC0415
+            arguments,
+            gpu,
+            interpolation,
+            origin,
+            shapes,
+            surface,
+        )
 
-        return surface.CHECKS
+        parts = (origin, surface, shapes, arguments, interpolation, gpu)
+        return tuple(check for part in parts for check in part.CHECKS)
 
     def controls(self, subject: Any) -> Sequence[Sabotage]:  # noqa: ANN401, ARG002
         """Give the faults that must be noticed."""
