@@ -223,7 +223,7 @@ class VoidVerdictError(CudawheelError):
 
 
 class VerificationSetupError(CudawheelError):
-    """`verify`: nothing was tried, since the wheel fits no Python here, no suite is known, or the checks never began."""
+    """`verify`: nothing was tried: the wheel fits no Python here, no suite is known, or the checks never began."""
 
     exit_code = 24
     title = "cannot verify"

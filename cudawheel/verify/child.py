@@ -18,6 +18,7 @@ import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -34,6 +35,7 @@ _START = (
 )
 _PATIENCE = 900.0  # seconds for one check: several times what the slowest takes on two cores
 _TAIL_BYTES = 4096
+_MOST_ENDS = 3  # checks in a row that end their worker; a wheel that always does is not started for each of the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +89,9 @@ class Workers:
             line = ""
         except queue.Empty:
             self._end(kill=True)
-            return {"outcome": "failed", "detail": f"did not end within {self._patience:.0f} s"}
+            return {"outcome": "failed", "detail": f"did not end within {self._patience:.0f} s", "ended": True}
         if not line:
-            return {"outcome": "failed", "detail": self._describe_end(process)}
+            return {"outcome": "failed", "detail": self._describe_end(process), "ended": True}
         answer: dict[str, Any] = json.loads(line)
         if answer.get("spoilt"):
             self._end()
@@ -152,6 +154,7 @@ class Run:
     controls: list[Control] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
     _sound: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _ends: dict[str, int] = field(default_factory=dict)
 
     def go(self) -> Verdict:
         """Run all checks, then all controls."""
@@ -187,12 +190,19 @@ class Run:
                 Finding(name=name, claim=claim, status=status, device=device, detail=f"not run: {self._no_gpu()}")
             )
             return
-        finding = judge(
-            check, device, self.workers.ask({"do": "check", "name": name, "device": device}), self.request.expected
-        )
+        finding = judge(check, device, self._try(name, device), self.request.expected)
         if finding.status == "unproven":
             self.open.append(f"{name} on {device}: {finding.detail}")
         self._add(finding)
+
+    def _try(self, name: str, device: str) -> dict[str, Any]:
+        """Run a check, unless those before it have shown that none on this device comes to an end."""
+        if self._ends.get(device, 0) >= _MOST_ENDS:
+            return {"outcome": "failed", "detail": f"not run: the last {_MOST_ENDS} on {device} ended the interpreter"}
+        start = time.monotonic()
+        answer = self.workers.ask({"do": "check", "name": name, "device": device})
+        self._ends[device] = self._ends.get(device, 0) + 1 if answer.get("ended") else 0
+        return {"seconds": time.monotonic() - start, **answer}
 
     def _control(self, control: Mapping[str, Any], device: str) -> None:
         """Try one fault with each of the checks that might notice it.
@@ -219,7 +229,7 @@ class Run:
             seconds=sum(answer.get("seconds", 0.0) for answer in answers.values()),
         )
         self.controls.append(result)
-        tell(f"control: {result.name}", device, "caught" if result.caught else "not noticed")
+        tell(f"control: {result.name}", device, "caught" if result.caught else "not noticed", result.seconds)
 
     def _is_sound(self, name: str, device: str) -> bool:
         """Whether a check passes without a fault at the small sizes that controls are tried at."""
@@ -235,7 +245,7 @@ class Run:
 
     def _add(self, finding: Finding) -> None:
         self.findings.append(finding)
-        tell(finding.name, finding.device, finding.status)
+        tell(finding.name, finding.device, finding.status, finding.seconds)
 
     def _verdict(self, environment: dict[str, str]) -> Verdict:
         request = self.request
@@ -294,9 +304,10 @@ def _fits(item: Mapping[str, str], name: str, device: str) -> bool:
     return fnmatchcase(name, item["check"]) and item["device"] in {device, "*"}
 
 
-def tell(check: str, device: str, status: str) -> None:
+def tell(check: str, device: str, status: str, seconds: float) -> None:
     """Tell the parent of one result, as a line of JSON."""
-    sys.stdout.write(json.dumps({"check": check, "device": device, "status": status}) + "\n")
+    said = {"check": check, "device": device, "status": status, "seconds": round(seconds, 3)}
+    sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
 
 

@@ -48,6 +48,13 @@ def trace(call: Callable[[], object]) -> Trace | None:
     Raises:
         Exception: whatever the call raises.
     """
+    if torch.profiler.ProfilerActivity.CUDA not in torch.profiler.supported_activities():
+        return None
+    # What records is set up at its first use, and may miss what happens meanwhile.
+    return _record(call) or _record(call)
+
+
+def _record(call: Callable[[], object]) -> Trace | None:
     probe = torch.zeros(16, device="cuda")
     torch.cuda.synchronize()
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -85,7 +86,7 @@ def convergence(subject: Subject, device: str) -> Measured:
         grid = grid_of(n)
         vertices = extract(subject, shape.sample(grid), 0.0, device).vertices
         errors.append(float(shape.distance(grid.to_world(vertices)).mean()) if len(vertices) else math.inf)
-    orders = [math.log2(coarse / fine) for coarse, fine in zip(errors, errors[1:], strict=False)]
+    orders = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
     return Measured(
         values={"order of convergence, off 2 by": max(abs(order - 2) for order in orders)},
         tolerance={"order of convergence, off 2 by": 0.2},
@@ -100,17 +101,17 @@ def _draw(surface: Surface, grid: Grid) -> object:
 CHECKS = (
     Check(
         name="sphere",
-        claim="A sphere is where it is, closed, with its volume, area and Euler characteristic 2, turned as documented.",
+        claim="A sphere is in its place, closed, turned as documented, with its volume, area and Euler number 2.",
         run=functools.partial(solid, sphere(), 0.02),
     ),
     Check(
         name="torus",
-        claim="A torus is where it is, closed, with its volume, area and Euler characteristic 0, turned as documented.",
+        claim="A torus is in its place, closed, turned as documented, with its volume, area and Euler number 0.",
         run=functools.partial(solid, torus(), 0.04),
     ),
     Check(
         name="gyroid",
-        claim="A gyroid is where it is, without a hole, with its area and its many handles.",
+        claim="A gyroid is in its place, without a hole, with its area and its many handles.",
         run=thin_gyroid,
     ),
     Check(

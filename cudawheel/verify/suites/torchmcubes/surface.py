@@ -11,7 +11,7 @@ from skimage.measure import marching_cubes as reference_marching_cubes
 
 from cudawheel.verify.oracles.cells import CASES, case_volume, cases_of, cell_fault
 from cudawheel.verify.oracles.crossings import TOLERANCE
-from cudawheel.verify.oracles.fields import Array, blurred_noise, gyroid, grid_of, keep_away, torus, white_noise
+from cudawheel.verify.oracles.fields import Array, blurred_noise, grid_of, gyroid, keep_away, torus, white_noise
 from cudawheel.verify.oracles.picture import draw_mesh, draw_squares
 from cudawheel.verify.suite import Check, Measured, WrongError
 from cudawheel.verify.suites.torchmcubes.subject import Subject, Surface, extract, figures, limits, run, worst
@@ -66,12 +66,12 @@ def draw_corner(surface: Surface, size: float = 9.0) -> Array:
 
 def white(subject: Subject, device: str) -> Measured:
     """White noise."""
-    return closed(white_noise((20, 22, 25) if subject.quick else (40, 43, 46), 1), subject, device, "white-noise")
+    return closed(white_noise((16, 17, 19) if subject.quick else (26, 28, 31), 1), subject, device, "white-noise")
 
 
 def blurred(subject: Subject, device: str) -> Measured:
     """Blurred noise."""
-    return closed(blurred_noise((24, 22, 27) if subject.quick else (48, 43, 54), 2), subject, device, "blurred-noise")
+    return closed(blurred_noise((18, 17, 21) if subject.quick else (34, 31, 38), 2), subject, device, "blurred-noise")
 
 
 def sizes(subject: Subject, device: str) -> Measured:
@@ -87,7 +87,7 @@ def sizes(subject: Subject, device: str) -> Measured:
         (9, 8, 7),
         (16, 16, 16),
     ]
-    random = np.random.default_rng(3).integers(2, 34, (4 if subject.quick else 24, 3)).tolist()
+    random = np.random.default_rng(3).integers(2, 26, (4 if subject.quick else 20, 3)).tolist()
     reports = []
     for seed, shape in enumerate([*fixed, *map(tuple, random)]):
         volume = keep_away(white_noise(shape, seed), 0.1)
