@@ -20,20 +20,20 @@ from cudawheel.triposr.picture import to_tensor
 from cudawheel.triposr.precision import full_float32
 from cudawheel.triposr.vit import normalise
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[1] / "data"
 TINY = DATA / "triposr-tiny"
 TOLERANCE = 1e-5
 RAW_TOLERANCE = 5e-5
 RELATIVE_TOLERANCE = 1e-4
 
 
-def tiny_network(dtype: torch.dtype = torch.float32) -> TripoSR:
-    return load_network(find_checkpoint(str(TINY)), dtype=dtype)
+def tiny_network(dtype: torch.dtype = torch.float32, *, device: str = "cpu") -> TripoSR:
+    return load_network(find_checkpoint(str(TINY)), device=device, dtype=dtype)
 
 
-def reference(precision: str = "f32") -> dict[str, Tensor]:
+def reference(precision: str = "f32", *, device: str = "cpu") -> dict[str, Tensor]:
     with np.load(TINY / f"reference_{precision}.npz") as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        return {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ def deviations(network: TripoSR, arrays: dict[str, Tensor]) -> dict[str, float]:
 def images(network: TripoSR, arrays: dict[str, Tensor]) -> Tensor:
     from PIL import Image  # noqa: PLC0415 - beside its only use
 
-    drawn = (Image.fromarray(arrays[f"input_image_u8_{i}"].numpy()) for i in range(2))
-    return torch.stack([to_tensor(picture, network.config.cond_image_size) for picture in drawn])
+    drawn = (Image.fromarray(arrays[f"input_image_u8_{i}"].cpu().numpy()) for i in range(2))
+    made = torch.stack([to_tensor(picture, network.config.cond_image_size) for picture in drawn])
+    return made.to(arrays["image"].device)
 
 
 def _planes(network: TripoSR, tokens: Tensor) -> Tensor:
