@@ -95,6 +95,22 @@ def euler_of_solid(inside: Array) -> int:
     return 2 * total
 
 
+def inside_of(points: Array, shape: tuple[int, int, int]) -> Array:
+    """Tell which voxels a surface encloses from its vertices alone, (Nz, Ny, Nx).
+
+    Along a row of voxels, which starts outside, each vertex on the row goes from one side to the other.
+
+    Args:
+        points: (V, 3) in voxels, one for each place at which the surface crosses an edge of the grid.
+        shape: (Nz, Ny, Nx) of the volume, at whose border nothing is inside.
+    """
+    whole = points == np.floor(points)
+    x, y, z = np.ceil(points[whole[:, 1] & whole[:, 2] & ~whole[:, 0]]).astype(np.int64).T
+    passes = np.zeros(shape, np.int64)
+    np.add.at(passes, (z, y, x), 1)
+    return np.cumsum(passes, axis=2) % 2 == 1
+
+
 def canonical_triangles(ids: Array) -> Array:
     """Bring faces into an order that depends on nothing but the set of them: each starts at its lowest index."""
     turn = np.argmin(ids, 1)

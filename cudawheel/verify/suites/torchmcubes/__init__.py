@@ -11,7 +11,8 @@ from cudawheel.verify.suite import Check, Sabotage
 class TorchmcubesSuite:
     """Checks of both functions against references that share no code and no case table with them."""
 
-    requires = ("numpy", "scipy", "scikit-image", "trimesh")
+    # The last three are what cudawheel.triposr needs to decode a fitted scene.
+    requires = ("numpy", "scipy", "scikit-image", "safetensors", "pydantic", "pyyaml")
 
     def subject(self, *, quick: bool) -> Any:  # noqa: ANN401 - it imports torch, which is not to be needed here
         """Import the wheel."""
@@ -26,11 +27,12 @@ class TorchmcubesSuite:
             gpu,
             interpolation,
             origin,
+            scenes,
             shapes,
             surface,
         )
 
-        parts = (origin, surface, shapes, arguments, interpolation, gpu)
+        parts = (origin, surface, shapes, scenes, arguments, interpolation, gpu)
         return tuple(check for part in parts for check in part.CHECKS)
 
     def controls(self, subject: Any) -> Sequence[Sabotage]:  # noqa: ANN401, ARG002

@@ -135,7 +135,7 @@ CONTROLS = (
         name="swapped axes",
         what="x and z of the vertices are swapped",
         breaks=after(lambda vertices, faces: (vertices[:, [2, 1, 0]], faces)),
-        checks=("white noise", "sphere", "scikit-image"),
+        checks=("white noise", "sphere", "scikit-image", "scene chair"),
     ),
     Sabotage(
         name="flipped winding",
