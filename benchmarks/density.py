@@ -125,7 +125,7 @@ def main() -> None:
     compare(results, OURS)
     errors = {name: result["error_to_float64"] for name, result in results.items() if "error" not in result}
     print(f"largest relative distance from float64 at {CHECKED_POINTS} points:")
-    print("\n".join(f"{name:>36}  {error:.2e}" for name, error in errors.items()))
+    print("\n".join(f"{name:>40}  {error:.2e}" for name, error in errors.items()))
     keep(chosen.json, device, {"resolution": size, "results": results})
 
 

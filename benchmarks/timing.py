@@ -67,10 +67,10 @@ def compare(results: Mapping[str, Any], ours: str) -> None:
     base = results[ours].get("median")
     for name, result in results.items():
         if "error" in result:
-            print(f"{name:>36}  {result['error']}", flush=True)
+            print(f"{name:>40}  {result['error']}", flush=True)
         else:
             ratio = f"  {result['median'] / base:6.2f} times {ours}" if base else ""
-            print(f"{name:>36}  {result['median']:9.2f} ms{ratio}", flush=True)
+            print(f"{name:>40}  {result['median']:9.2f} ms{ratio}", flush=True)
 
 
 def where(device: torch.device) -> dict[str, Any]:
