@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from timing import keep, milliseconds, synchronize
 
+from cudawheel.files import write_together
 from cudawheel.triposr.device import find_device
 from cudawheel.triposr.field import TriplaneField
 from cudawheel.triposr.mesh import Mesh, Stage, extract_mesh
-from cudawheel.triposr.mesh_files import write_mesh
+from cudawheel.triposr.mesh_files import mesh_files
 from cudawheel.triposr.precision import full_float32
 from cudawheel.triposr.scene import load_scene
 from cudawheel.triposr.surface import MarchingCubes, find_marching_cubes
@@ -48,8 +49,10 @@ def make(
 ) -> Mesh:
     """Go the whole way, once."""
     mesh = extract_mesh(field, resolution, marching_cubes=marching_cubes, stage=stage)
-    with stage("OBJ"):
-        write_mesh(mesh, file)
+    with stage("mesh file"):
+        contents = mesh_files(mesh, "obj", stem=file.stem)
+    with stage("writing"):
+        write_together({file.with_name(name): content for name, content in contents.items()})
     return mesh
 
 

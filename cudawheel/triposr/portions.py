@@ -17,9 +17,9 @@ Tell = Callable[[str], None]
 SMALLEST = 4096
 # Of the memory that is free, what one portion may take.
 _SHARE = 0.5
-# The most points at a time. On a GPU larger portions gain nothing, for the processors are busy and the caches are too
-# small anyway. On a CPU the hidden layers of a portion should stay in its caches.
-_MOST_ON_GPU = 1 << 20
+# The most points at a time. The hidden layers of a portion should stay in the caches from one layer to the next; and on
+# a GPU a portion must take longer to do than to ask for. benchmarks/density.py tries others.
+_MOST_ON_GPU = 1 << 17
 _MOST_ON_CPU = 1 << 14
 
 

@@ -96,7 +96,9 @@ def test_portions_cover_all_and_respect_rows_and_blocks(
         assert stop - start <= max(size, row)
 
 
-@pytest.mark.parametrize(("free", "expected"), [(0, SMALLEST), (4 * 100 * 2 * 300_000, 300_000), (1 << 45, 1 << 20)])
+@pytest.mark.parametrize(
+    ("free", "expected"), [(0, SMALLEST), (4 * 100 * 2 * 30_000, 30_000), (1 << 45, portions._MOST_ON_GPU)]
+)
 def test_on_a_gpu_portions_take_a_share_of_what_is_free(monkeypatch, free: int, expected: int) -> None:
     class OnGpu:
         device = torch.device("cuda", 0)
