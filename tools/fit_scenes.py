@@ -1,10 +1,12 @@
 """Fit the scenes that come with cudawheel: a triplane and a decoder of TripoSR's form for each known shape.
 
     python tools/fit_scenes.py [NAME...] [--steps 1500] [--output cudawheel/triposr/scenes]
+    python tools/fit_scenes.py [NAME...] --score [--resolution 128]
 
 Needs the extra `triposr`. Each fit is seeded and runs on one core; the raw density is drawn towards a multiple of the
-shape's signed distance, chosen so that density 25 lies on the surface, and the colour towards the shape's. What was
-reached is printed and belongs into docs/scenes.md.
+shape's signed distance, chosen so that density 25 lies on the surface, and the colour towards the shape's. `--score`
+fits nothing and says how near scenes are to their shapes: the rows of the table in docs/scenes.md. It takes marching
+cubes from scikit-image, and so needs no wheel of ours.
 """
 
 from __future__ import annotations
@@ -16,18 +18,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from skimage.measure import marching_cubes
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cudawheel.triposr.config import DecoderConfig
 from cudawheel.triposr.decoder import Decoder
-from cudawheel.triposr.scene import SCENE_RADIUS, Scene, save_scene
+from cudawheel.triposr.grid import density_on_grid
+from cudawheel.triposr.scene import SCENE_RADIUS, Scene, load_scene, save_scene
+from cudawheel.triposr.score import Score, score
 from cudawheel.triposr.shapes import SHAPES, Shape
+from cudawheel.triposr.surface import SURFACE_DENSITY
 from cudawheel.triposr.triplane import sample_planes
 
 FEATURES, SIDE, WIDTH, DEPTH = 16, 32, 64, 4
 POINTS, BATCH = 400_000, 12_288
-SURFACE_DENSITY, DENSITY_BIAS = 25.0, -1.0
+DENSITY_BIAS = -1.0
 # Raw density by distance: steep enough for clear walls, and gentle enough that linear interpolation between grid
 # points finds the surface of an exponential.
 STEEPNESS = 45.0
@@ -78,16 +84,40 @@ def fit(shape: Shape, *, steps: int, seed: int) -> Scene:
     return Scene(name=shape.name, planes=planes.detach(), decoder=decoder.requires_grad_(requires_grad=False))
 
 
+def measured(scene: Scene, resolution: int) -> Score:
+    """Say how near a scene is to its shape."""
+    density = density_on_grid(scene.field, resolution).numpy().astype(np.float64)
+    vertices, faces, *_ = marching_cubes(density - SURFACE_DENSITY, 0.0, method="lorensen")
+    return score(
+        SHAPES[scene.name],
+        inside=density > SURFACE_DENSITY,
+        radius=SCENE_RADIUS,
+        vertices=vertices.astype(np.float64) / (resolution - 1) * (2 * SCENE_RADIUS) - SCENE_RADIUS,
+        faces=faces.astype(np.int64),
+    )
+
+
 def main() -> None:
-    """Fit what is asked for, save it and print what was reached."""
+    """Fit what is asked for and save it, or score it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SHAPES)}; all by default")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--output", type=Path, default=Path("cudawheel/triposr/scenes"))
+    parser.add_argument("--score", action="store_true")
+    parser.add_argument("--resolution", type=int, default=128)
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in options.names or SHAPES:
+        if options.score:
+            found = measured(load_scene(name, folder=options.output), options.resolution)
+            size = (options.output / f"{name}.safetensors").stat().st_size / 1024
+            print(
+                f"| {name} | {size:.1f} KiB | {found.iou:.4f} | {found.distance:.3f} | {found.volume_error:+.2%} "
+                f"| {found.euler_characteristic} | {found.expected_euler_characteristic} "
+                f"| {'yes' if found.watertight else 'no'} |"
+            )
+            continue
         start = time.perf_counter()
         scene = fit(SHAPES[name], steps=options.steps, seed=options.seed)
         file = save_scene(scene, options.output)

@@ -13,6 +13,12 @@ checkpoint does and needs no other implementation. From picture to mesh:
     grid       the field's density on a regular grid, the quick way
     network    the stages in one module
     checkpoint its weights, from a folder or a hub, checked
+    surface    where the density is 25, by marching cubes
+    mesh       the surface with the field's colours; mesh_files and texture, how it is written
+    render     pictures of the field by volume rendering; portrait, one of the mesh
+    scene      fitted scenes that take the network's place; shapes, what they were fitted to; score, how near they are
+    reconstruction
+               all of it in order, from pictures or a scene to files
 
 This room needs the extra `triposr` and imports nothing of the project but its errors.
 """

@@ -27,6 +27,13 @@ class BoxUnion:
     low: Points
     high: Points
 
+    def contains(self, points: Points) -> npt.NDArray[np.bool_]:
+        """Say which points, (N, 3), are inside, (N,); those on the faces of boxes are not."""
+        inside = np.zeros(len(points), dtype=bool)
+        for low, high in zip(self.low, self.high, strict=True):
+            inside |= np.all((points > low) & (points < high), axis=1)
+        return inside
+
     def sdf(self, points: Points) -> Points:
         """Give the signed distance to the surface, negative inside; exact on both sides, up to rounding.
 
@@ -40,10 +47,9 @@ class BoxUnion:
             Distances, shape (N,).
         """
         nearest = np.full(len(points), np.inf)
-        inside = np.zeros(len(points), dtype=bool)
         for low, high in zip(self.low, self.high, strict=True):
             nearest = np.minimum(nearest, _distance(points, low, high))
-            inside |= np.all((points > low) & (points < high), axis=1)
+        inside = self.contains(points)
         if inside.any():
             within = points[inside]
             depth = np.full(len(within), np.inf)

@@ -5,7 +5,7 @@ For looking at a result without a viewer; nothing of it is measured. The mesh it
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,36 @@ _DISC = [(0.0, 0.0), *((radius * x, radius * y) for radius in (3.0, 6.5) for x, 
 _NEIGHBOURHOOD, _DEEP, _CREVICE, _FAR = (0.008, 0.02), 1.2, 0.5, 1e3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lamp:
+    """The lamp, and how far it sees.
+
+    Attributes:
+        camera: stands where the lamp does.
+        reach: the depth of what it lights, by its pixels, with one pixel of nothing around all.
+    """
+
+    camera: Camera
+    reach: Array
+
+    @classmethod
+    def over(cls, vertices: Array, faces: Indices, target: tuple[float, float, float]) -> _Lamp:
+        """Let it look at a mesh."""
+        camera = replace(_LAMP, target=target)
+        seen = rasterise(*camera.project(vertices, _MAP_SIDE, _MAP_SIDE), faces, _MAP_SIDE, _MAP_SIDE)
+        return cls(camera=camera, reach=np.pad(seen.depth, 1, constant_values=np.inf))
+
+    def light(self, places: Array) -> Array:
+        """Say how much of the lamp is seen from places, (N, 3) -> (N,), 0 to 1."""
+        at, depth = self.camera.project(places, _MAP_SIDE, _MAP_SIDE)
+        lit = np.zeros(len(places))
+        for across, down in _DISC:
+            column = np.clip(np.floor(at[:, 0] + across).astype(np.int64) + 1, 0, _MAP_SIDE + 1)
+            row = np.clip(np.floor(at[:, 1] + down).astype(np.int64) + 1, 0, _MAP_SIDE + 1)
+            lit += depth < self.reach[row, column] + _BIAS
+        return lit / len(_DISC)
+
+
 def portrait(mesh: Mesh, *, side: int = SIDE) -> Image.Image:
     """Draw a mesh.
 
@@ -58,13 +88,14 @@ def portrait(mesh: Mesh, *, side: int = SIDE) -> Image.Image:
     camera = _framed(vertices)
     seen = rasterise(*camera.project(vertices, size, size), faces, size, size)
     rays = camera.rays(size, size)
-    picture = _backdrop(camera, rays, seen, vertices, faces)
+    lamp = _Lamp.over(vertices, faces, camera.target)
+    picture = _backdrop(camera, rays, seen, floor=float(vertices[:, 2].min()), lamp=lamp)
     # From here on pixels with something in them, (N, ...).
     weights, corners = seen.weights[seen.covered], faces[seen.face[seen.covered]]
     towards = rays[seen.covered]
     places = camera.position + (seen.depth[seen.covered] / (towards @ camera.axes[2]))[:, None] * towards
     normals = _towards(np.einsum("nk,nkc->nc", weights, vertex_normals(vertices, faces)[corners]), camera)
-    light = _light(vertices, faces, places, camera.target)
+    light = lamp.light(places)
     received = _received(normals, light, _openness(seen)[seen.covered])
     picture[seen.covered] = np.einsum("nk,nkc->nc", weights, colours[corners]) * received
     picture[seen.covered] += _gloss(normals, towards, light)
@@ -91,32 +122,17 @@ def _framed(vertices: Array) -> Camera:
     return replace(_CAMERA, distance=float(distance), target=(float(middle[0]), float(middle[1]), float(middle[2])))
 
 
-def _backdrop(camera: Camera, rays: Array, seen: Fragments, vertices: Array, faces: Indices) -> Array:
+def _backdrop(camera: Camera, rays: Array, seen: Fragments, *, floor: float, lamp: _Lamp) -> Array:
     """Draw the floor with the shadow on it, (H, W, 3); it fades into the backdrop with the distance from the object."""
     picture = np.broadcast_to(_BACKDROP, rays.shape).copy()
     row, column = np.nonzero(~seen.covered & (rays[..., 2] < -_GRAZING))
     down = rays[row, column]
-    places = camera.position + ((vertices[:, 2].min() - camera.position[2]) / down[:, 2])[:, None] * down
-    light = _light(vertices, faces, places, camera.target)
+    places = camera.position + ((floor - camera.position[2]) / down[:, 2])[:, None] * down
     aside = places[:, :2] - np.array(camera.target[:2])
     near = np.exp(-np.einsum("nc,nc->n", aside, aside) / _FLOOR_REACH**2)[:, None]
-    floor = _FLOOR * (_SHADE + (1 - _SHADE) * light[:, None])
-    picture[row, column] = near * floor + (1 - near) * _BACKDROP
+    lit = _FLOOR * (_SHADE + (1 - _SHADE) * lamp.light(places)[:, None])
+    picture[row, column] = near * lit + (1 - near) * _BACKDROP
     return picture
-
-
-def _light(vertices: Array, faces: Indices, places: Array, target: tuple[float, float, float]) -> Array:
-    """Say how much of the lamp is seen from places, (N, 3) -> (N,), 0 to 1."""
-    lamp = replace(_LAMP, target=target)
-    screen, depth = lamp.project(vertices, _MAP_SIDE, _MAP_SIDE)
-    seen = np.pad(rasterise(screen, depth, faces, _MAP_SIDE, _MAP_SIDE).depth, 1, constant_values=np.inf)
-    at, depth = lamp.project(places, _MAP_SIDE, _MAP_SIDE)
-    lit = np.zeros(len(places))
-    for across, down in _DISC:
-        column = np.clip(np.floor(at[:, 0] + across).astype(np.int64) + 1, 0, _MAP_SIDE + 1)
-        row = np.clip(np.floor(at[:, 1] + down).astype(np.int64) + 1, 0, _MAP_SIDE + 1)
-        lit += depth < seen[row, column] + _BIAS
-    return lit / len(_DISC)
 
 
 def _openness(seen: Fragments) -> Array:

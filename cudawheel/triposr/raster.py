@@ -64,7 +64,7 @@ def rasterise(places: Array, depth: Array, faces: Indices, height: int, width: i
         for start in range(0, len(members), batch):
             some = members[start : start + batch]
             pixels = low[some, None] + np.stack(np.divmod(np.arange(side**2), side)[::-1], axis=-1)
-            _offer(nearest, some, pixels, corners[some], depth[faces[some]], (height, width))
+            _offer(nearest, some, pixels, corners=corners[some], depth=depth[faces[some]], shape=(height, width))
     return _fragments(nearest, corners, depth[faces], height, width)
 
 
@@ -72,6 +72,7 @@ def _offer(
     nearest: npt.NDArray[np.uint64],
     members: Indices,
     pixels: Indices,
+    *,
     corners: Array,
     depth: Array,
     shape: tuple[int, int],

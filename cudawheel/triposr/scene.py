@@ -1,7 +1,7 @@
 """Fitted scenes: triplanes with a decoder of TripoSR's form that were fitted to known shapes, not made from a picture.
 
 They come with cudawheel, need no download, and take the same way from triplane to mesh as the network's scene codes do.
-`tools/fit_scenes.py` makes them; docs/scenes.md says how near they are to their shapes.
+`tools/fit_scenes.py` makes them and says how near they are to their shapes; docs/scenes.md keeps what it said.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def load_scene(
         CheckpointError: its file cannot be read or holds something else.
     """
     file = (folder or _FOLDER) / f"{name}{_SUFFIX}"
-    if not file.is_file():
+    if name != Path(name).name or not file.is_file():
         known = ", ".join(scene_names())
         raise UsageError(f"there is no scene {name!r}", remedy=f"These come with cudawheel: {known}.")
     try:

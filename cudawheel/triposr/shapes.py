@@ -29,6 +29,7 @@ class Shape:
         name: what it is called on the command line.
         sdf: signed distance to the surface, negative inside, (N, 3) -> (N,) in float64; how exact it is, the
             function says.
+        inside: whether points are inside, (N, 3) -> (N,); the sign of the distance, and quicker.
         colour: red, green and blue in 0..1 at points near the surface, (N, 3) -> (N, 3).
         volume: of the solid, in cubic units of the scene.
         euler_characteristic: vertices - edges + faces of the closed surface.
@@ -36,6 +37,7 @@ class Shape:
 
     name: str
     sdf: Callable[[Points], Points]
+    inside: Callable[[Points], npt.NDArray[np.bool_]]
     colour: Callable[[Points], Points]
     volume: float
     euler_characteristic: int
@@ -92,6 +94,7 @@ def _shapes() -> dict[str, Shape]:
     chair = Shape(
         name="chair",
         sdf=boxes.sdf,
+        inside=boxes.contains,
         colour=_chair_colour,
         volume=boxes.volume,
         euler_characteristic=boxes.euler_characteristic,
@@ -99,13 +102,16 @@ def _shapes() -> dict[str, Shape]:
     torus = Shape(
         name="torus",
         sdf=torus_sdf,
+        inside=lambda points: torus_sdf(points) < 0,
         colour=_torus_colour,
         volume=2 * np.pi**2 * _RING_RADIUS * _TUBE_RADIUS**2,
         euler_characteristic=0,
     )
+    ball = GyroidBall(period=0.84, level=0.4, radius=0.7)
     gyroid = Shape(
         name="gyroid",
-        sdf=GyroidBall(period=0.84, level=0.4, radius=0.7).sdf,
+        sdf=ball.sdf,
+        inside=lambda points: ball.implicit(points) < 0,
         colour=_gyroid_colour,
         # Both by counting on a regular grid until nothing changed any more; a test does it again.
         volume=0.341557,
