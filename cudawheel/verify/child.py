@@ -33,7 +33,7 @@ _START = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('cudawheel.verify.worker', run_name='__main__')"
 )
-_PATIENCE = 900.0  # seconds for one check: several times what the slowest takes on two cores
+_PATIENCE = 300.0  # seconds for one check: many times what the slowest takes on two cores
 _TAIL_BYTES = 4096
 _MOST_ENDS = 3  # checks in a row that end their worker; a wheel that always does is not started for each of the rest
 
