@@ -229,6 +229,20 @@ class VerificationSetupError(CudawheelError):
     title = "cannot verify"
 
 
+class StoredWheelError(CudawheelError):
+    """A wheel of a store is damaged, is not what its record says, or fails its audit; it was not used."""
+
+    exit_code = 25
+    title = "stored wheel not sound"
+
+
+class RemoteStoreError(CudawheelError):
+    """`cache push` and `cache pull`: the remote store cannot be reached, does not hold what was asked, or refuses."""
+
+    exit_code = 26
+    title = "remote store not usable"
+
+
 class ExtraMissingError(CudawheelError):
     """A command needs packages that an extra of cudawheel brings, and they are not installed."""
 
@@ -283,6 +297,62 @@ class MarchingCubesError(CudawheelError):
 
     exit_code = 37
     title = "marching cubes not available"
+
+
+class NetworkNeededError(BuildError):
+    """The package reached for the network while it built, which a build may not unless `--network` allows it."""
+
+    exit_code = 50
+    title = "build wants the network"
+
+
+class LockError(CudawheelError):
+    """The lock file of a recipe cannot be read, or does not fit what is built; `--update-lock` writes it anew."""
+
+    exit_code = 51
+    title = "lock does not fit"
+
+
+class KeyFileError(CudawheelError):
+    """A key for signing or checking cannot be read, is kept where others can read it, or is there already."""
+
+    exit_code = 52
+    title = "key not usable"
+
+
+class ProvenanceError(CudawheelError):
+    """The provenance of a wheel is not what it has to be: no envelope, no statement, or one of another kind."""
+
+    exit_code = 53
+    title = "provenance not usable"
+
+
+class UnsignedError(ProvenanceError):
+    """There is no provenance beside a wheel, or nobody has signed it."""
+
+    exit_code = 54
+    title = "wheel is not signed"
+
+
+class UnknownKeyError(ProvenanceError):
+    """The provenance of a wheel is signed, but by none of the keys that are trusted."""
+
+    exit_code = 55
+    title = "signed by an unknown key"
+
+
+class TamperedError(ProvenanceError):
+    """The provenance of a wheel names a trusted key, and its signature does not hold: something was changed since."""
+
+    exit_code = 56
+    title = "provenance was tampered with"
+
+
+class WrongWheelError(ProvenanceError):
+    """The provenance is genuine, and is that of another wheel: the bytes at hand are not the ones that it names."""
+
+    exit_code = 57
+    title = "provenance of another wheel"
 
 
 class InterruptedBuildError(CudawheelError):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cudawheel.builder.identity import candidates
 from cudawheel.builder.own_wheel import own_wheel
-from cudawheel.errors import SourceUnreachableError
-from cudawheel.factory.job import Job
+from cudawheel.factory.job import Job, first_known
 from cudawheel.factory.request import BuildRequest
 from cudawheel.files import disk_errors, write_atomically
 from cudawheel.model.progress import Progress
@@ -57,36 +57,17 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
     jobs[0].cell  # noqa: B018 - computing it is what may raise
     require_writable(request.wheelhouse)
     store = Store(request.cache / "store")
-    if request.reuse and (known := _known(jobs, store)) is not None:
-        return _deliver(*known, progress, cached=True)
+    if request.reuse:
+        # What lies in the store is locked until it is delivered, so that nobody prunes it meanwhile.
+        with ExitStack() as held:
+            known = first_known(jobs, lambda fingerprint: held.enter_context(store.reading(fingerprint)))
+            if known is not None:
+                return _deliver(*known, progress, cached=True)
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
-    from cudawheel.factory.making import make  # noqa: PLC0415
+    from cudawheel.factory.making import making  # noqa: PLC0415
 
-    job, stored, cached = make(jobs, store, progress, jobserver)
-    return _deliver(job, stored, progress, cached=cached)
-
-
-def _known(jobs: list[Job], store: Store) -> tuple[Job, StoredWheel] | None:
-    """Look the request up in the store, source by source, without any network.
-
-    A wheel from a fallback counts only if the sources before it were found unreachable when it was built; one that
-    somebody asked for by `--source` does not stop the first source from being tried.
-    """
-    passed: set[str] = set()
-    for job in jobs:
-        stored = _find(job, store)
-        if stored is not None and passed <= {skip["label"] for skip in stored.record["source"]["skipped"]}:
-            return job, stored
-        passed.add(job.source.label)
-    return None
-
-
-def _find(job: Job, store: Store) -> StoredWheel | None:
-    try:
-        return store.find(job.fingerprint)
-    except SourceUnreachableError:
-        # The folder of a path source is missing, which counts once it is this source's turn.
-        return None
+    with making(jobs, store, progress, jobserver) as (job, stored, cached):
+        return _deliver(job, stored, progress, cached=cached)
 
 
 def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:

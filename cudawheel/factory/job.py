@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import cudawheel
 from cudawheel.builder.identity import describe
 from cudawheel.builder.tree import tree_hash
+from cudawheel.errors import SourceUnreachableError
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.variant import Variant
 from cudawheel.plan.fingerprint import fingerprint
@@ -64,3 +67,40 @@ class Job:
             "cudawheel": tree_hash(Path(cudawheel.__file__).parent),
         }
         return fingerprint(self.loaded.recipe, self.settings, self.variant, source=self.source_facts, tools=tools)
+
+
+class _Recorded(Protocol):
+    """A wheel somewhere, of which at least the build record is at hand."""
+
+    @property
+    def record(self) -> dict[str, Any]: ...
+
+
+_Found = TypeVar("_Found", bound=_Recorded)
+
+
+def first_known(jobs: list[Job], find: Callable[[str], _Found | None]) -> tuple[Job, _Found] | None:
+    """Look a request up in a store, source by source, without fetching any source.
+
+    A wheel from a fallback counts only if the sources before it were found unreachable when it was built; one that
+    somebody asked for by `--source` does not stop the first source from being tried.
+
+    Args:
+        jobs: one for each source, in order.
+        find: gives what the store has of a fingerprint.
+    """
+    passed: set[str] = set()
+    for job in jobs:
+        found = _look_up(job, find)
+        if found is not None and passed <= {skip["label"] for skip in found.record["source"]["skipped"]}:
+            return job, found
+        passed.add(job.source.label)
+    return None
+
+
+def _look_up(job: Job, find: Callable[[str], _Found | None]) -> _Found | None:
+    try:
+        return find(job.fingerprint)
+    except SourceUnreachableError:
+        # The folder of a path source is missing, which counts once it is this source's turn.
+        return None

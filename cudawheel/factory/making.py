@@ -25,10 +25,13 @@ from cudawheel.store.store import Store, StoredWheel, require_writable
 from cudawheel.toolchain.redist import RedistSettings
 
 
-def make(
+@contextmanager
+def making(
     jobs: list[Job], store: Store, progress: Progress, jobserver: Jobserver | None = None
-) -> tuple[Job, StoredWheel, bool]:
+) -> Iterator[tuple[Job, StoredWheel, bool]]:
     """Fetch the first source that can be reached, and build and store its wheel unless another process just did.
+
+    Nobody removes the wheel from the store within the block.
 
     Args:
         jobs: one for each source, in order.
@@ -36,7 +39,7 @@ def make(
         progress: told what goes on.
         jobserver: whom the compilers ask; without one the build gets one to itself.
 
-    Returns:
+    Yields:
         The job of that source, the wheel, and whether it was in the store by then.
 
     Raises:
@@ -51,9 +54,11 @@ def make(
     with store.claim(job.fingerprint, progress):
         ready = store.find(job.fingerprint) if request.reuse else None
         if ready is not None:
-            return job, ready, True
+            yield job, ready, True
+            return
         with nullcontext(jobserver) if jobserver else open_jobserver(job.request, progress) as serving:
-            return job, _build_and_prove(job, fetched, store, progress, serving), False
+            made = _build_and_prove(job, fetched, store, progress, serving)
+        yield job, made, False
 
 
 @contextmanager
