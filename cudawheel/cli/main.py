@@ -19,6 +19,8 @@ _COMMANDS = {
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
     "reconstruct": ("cudawheel.cli.reconstruct", "Make a mesh of a picture with TripoSR, or of a fitted scene."),
     "verify": ("cudawheel.cli.verify", "Prove what a wheel computes, against references that are independent of it."),
+    "index": ("cudawheel.cli.index", "Export the index of a wheelhouse as static files; withdraw wheels from it."),
+    "serve": ("cudawheel.cli.serve", "Serve a wheelhouse to pip and uv, a channel for each CUDA."),
     "schema": ("cudawheel.cli.schema", "Print the JSON Schema of recipes."),
 }
 

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "wheel": "errors model files data",
         "audit": "errors model data process files wheel",
         "store": "errors model files wheel",
+        "index": "errors files model wheel store",
         "factory": (
             "errors process files unpacking download model data recipe plan toolchain schedule builder wheel audit "
             "store"
@@ -40,7 +41,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit store factory verify triposr"
+            "audit store index factory verify triposr"
         ),
         "__main__": "cli",
     }.items()
