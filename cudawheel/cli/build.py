@@ -37,6 +37,13 @@ from cudawheel.recipe.loading import load_recipe
 @click.option(
     "--no-cache", is_flag=True, envvar="CUDAWHEEL_NO_CACHE", help="Build even if the same wheel was built before."
 )
+@click.option(
+    "--remote-cache",
+    default="",
+    envvar="CUDAWHEEL_REMOTE_CACHE",
+    metavar="URL",
+    help="A store elsewhere to ask before building: a folder, s3://, gs:// or https://.",
+)
 @click.option("--all", "build_all", is_flag=True, help="Build every variant of the matrix, several side by side.")
 @click.option(
     "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
@@ -53,6 +60,7 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     wheelhouse: Path,
     cache: Path | None,
     no_cache: bool,  # noqa: FBT001 - click passes flags by name
+    remote_cache: str,
     build_all: bool,  # noqa: FBT001
     compiler_cache: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
@@ -79,6 +87,7 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
         wheelhouse=wheelhouse.absolute(),
         cache=cache_folder(cache).absolute(),
         reuse=not no_cache,
+        remote=remote_cache,
         allowed=allowed,
         compiler_cache=compiler_cache,
         environ=dict(os.environ),

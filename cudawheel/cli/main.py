@@ -15,6 +15,7 @@ from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildErro
 # Modules are named, not imported: `--help` and a cache hit should not wait for what they do not use.
 _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
+    "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
     "reconstruct": ("cudawheel.cli.reconstruct", "Make a mesh of a picture with TripoSR, or of a fitted scene."),

@@ -57,17 +57,26 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
     jobs[0].cell  # noqa: B018 - computing it is what may raise
     require_writable(request.wheelhouse)
     store = Store(request.cache / "store")
-    if request.reuse:
-        # What lies in the store is locked until it is delivered, so that nobody prunes it meanwhile.
-        with ExitStack() as held:
-            known = first_known(jobs, lambda fingerprint: held.enter_context(store.reading(fingerprint)))
-            if known is not None:
-                return _deliver(*known, progress, cached=True)
+    if request.reuse and (found := _from_store(jobs, store, progress)) is not None:
+        return found
+    if request.reuse and request.remote:
+        from cudawheel.factory.exchange import from_remote  # noqa: PLC0415 - as below
+
+        taken = from_remote(jobs, store, request.remote, progress)
+        if taken is not None and (found := _from_store([taken], store, progress)) is not None:
+            return found
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
     from cudawheel.factory.making import making  # noqa: PLC0415
 
     with making(jobs, store, progress, jobserver) as (job, stored, cached):
         return _deliver(job, stored, progress, cached=cached)
+
+
+def _from_store(jobs: list[Job], store: Store, progress: Progress) -> Outcome | None:
+    """Deliver what the store has, locked until that is done, so that nobody prunes it meanwhile."""
+    with ExitStack() as held:
+        known = first_known(jobs, lambda fingerprint: held.enter_context(store.reading(fingerprint)))
+        return None if known is None else _deliver(*known, progress, cached=True)
 
 
 def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:

@@ -28,6 +28,10 @@ def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: 
             "skipped": [{"label": label, "reason": reason} for label, reason in order.fetched.skipped],
         },
         "variant": _variant(order),
+        "promise": {
+            "cuda_required": order.settings.cuda == "required",
+            "external_libraries": list(order.loaded.recipe.wheel.external_libraries),
+        },
         "toolchain": {
             "kind": built.tools.toolchain.kind,
             "cuda": str(built.tools.toolchain.version),

@@ -25,6 +25,7 @@ class BuildRequest:
         wheelhouse: where the finished wheel goes.
         cache: where everything that outlives a build is kept.
         reuse: whether a wheel that was built before will do.
+        remote: address of a store elsewhere that is asked before anything is built; empty for none.
         allowed: what of the machine may be used.
         compiler_cache: whether compilers run behind sccache.
         environ: the person's environment.
@@ -39,6 +40,7 @@ class BuildRequest:
     wheelhouse: Path
     cache: Path
     reuse: bool
+    remote: str = ""
     allowed: BudgetRequest = field(default_factory=BudgetRequest)
     compiler_cache: bool = False
     environ: Mapping[str, str]

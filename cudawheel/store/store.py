@@ -133,6 +133,21 @@ class Store:
                 sync(self._root)
         return StoredWheel(wheel=folder / wheel.name, record=record)
 
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Give an empty folder on the store's disk, gone after the block, or once somebody adds if this one is killed.
+
+        Raises:
+            DiskFullError: no space is left.
+            StoreError: the store cannot be written.
+        """
+        with ExitStack() as held:
+            with disk_errors(self._root):
+                self._root.mkdir(parents=True, exist_ok=True)
+                sweep(self._root)
+                folder = held.enter_context(staging(self._root))
+            yield folder
+
     def entries(self) -> tuple[Entry, ...]:
         """Describe all entries, by fingerprint, without hashing them."""
         if not self._root.is_dir():
@@ -160,15 +175,16 @@ class Store:
                 return False
         return True
 
-    def set_aside(self, fingerprint: str) -> None:
-        """Move an entry to `damaged/` that was found unsound by more than its hash.
+    def set_aside(self, stored: StoredWheel) -> None:
+        """Move an entry to `damaged/` that was found unsound by more than its hash, unless it was replaced meanwhile.
 
         Raises:
             StoreError: the store cannot be written.
         """
-        folder = self._root / fingerprint
+        folder = stored.wheel.parent
         with disk_errors(self._root), suppress(FileNotFoundError), locked(folder / RECORD, exclusive=True):
-            self._move_to_damaged(folder)
+            if look_at(folder) is not None and read_entry(folder) == stored:
+                self._move_to_damaged(folder)
 
     def damaged(self) -> tuple[Path, ...]:
         """Give the folders of the entries that were set aside."""

@@ -68,11 +68,16 @@ def record_text(record: dict[str, Any]) -> str:
     return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def parse_record(content: bytes) -> dict[str, Any]:
-    """Read a record as far as the store needs it: the name, hash and size of its wheel.
+def parse_record(content: bytes, fingerprint: str) -> dict[str, Any]:
+    """Read a record as far as the store needs it: the name and hash of its wheel.
+
+    Args:
+        content: JSON.
+        fingerprint: where it was found.
 
     Raises:
-        ValueError: it is no JSON, or lacks one of these, or the name is not that of a file in the same folder.
+        ValueError: it is no JSON, lacks one of these, has a name that is not that of a file in the same folder, or is
+            the record of another fingerprint.
     """
     record = json.loads(content.decode("utf-8"))
     wheel = record.get("wheel") if isinstance(record, dict) else None
@@ -83,6 +88,8 @@ def parse_record(content: bytes) -> dict[str, Any]:
         raise ValueError(f"the record names {name!r}, which is no name of a file")
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
         raise ValueError(f"the record has {digest!r} for a sha256")
+    if record.get("fingerprint", fingerprint) != fingerprint:
+        raise ValueError(f"it is the record of fingerprint {record['fingerprint']}")
     return record
 
 
@@ -93,7 +100,7 @@ def read_entry(folder: Path) -> StoredWheel:
         OSError: the record cannot be read.
         ValueError: it is no record.
     """
-    record = parse_record((folder / RECORD).read_bytes())
+    record = parse_record((folder / RECORD).read_bytes(), folder.name[:64])
     return StoredWheel(wheel=folder / record["wheel"]["file"], record=record)
 
 
