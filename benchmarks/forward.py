@@ -22,21 +22,18 @@ from unittest import mock
 import torch
 from timing import compare, in_turns, keep
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cudawheel.triposr import backbone, vit
 from cudawheel.triposr.checkpoint import find_checkpoint, load_network
 from cudawheel.triposr.config import TripoSRConfig
 from cudawheel.triposr.device import find_device
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import full_float32
+from cudawheel.triposr.precision import SplitProducts, full_float32
 
 OURS = "fused attention"
 ORIGINAL = "attention written out"
 SPLIT = "fused attention, three TF32 products"
 WITH_TF32 = "fused attention, TF32"
-# Of the 23 bits of a float32's mantissa, TF32 leaves this many out.
-BITS_LESS = 13
 
 # The sizes of the published config.yaml, and the kinds of its parts.
 PUBLISHED = {
@@ -125,53 +122,9 @@ def tf32() -> Iterator[None]:
         yield
 
 
-def split(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Split float32 numbers into two whose sum they are: one that TF32 holds exactly, and what is left."""
-    bits = values.view(torch.int32) + (1 << (BITS_LESS - 1))
-    high = (bits & -(1 << BITS_LESS)).view(torch.float32)
-    return high, values - high
-
-
-class SplitProducts:
-    """Linear maps by three TF32 products in one: high x high + low x high + high x low. Low x low is left out."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, Tensor] = {}
-
-    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Stand for `torch.nn.functional.linear`."""
-        return self._product(inputs, self._weights(weight), bias)
-
-    def project(self, inputs: Tensor, *maps: nn.Linear) -> tuple[Tensor, ...]:
-        """Stand for `cudawheel.triposr.attention.project`."""
-        bias = None if maps[0].bias is None else torch.cat([linear.bias for linear in maps])
-        together = self._product(inputs, self._weights(*(linear.weight for linear in maps)), bias)
-        return together.split([linear.out_features for linear in maps], dim=-1)
-
-    def _weights(self, *weights: Tensor) -> Tensor:
-        key = weights[0].data_ptr()
-        if key not in self._kept:
-            high, low = split(torch.cat(weights))
-            self._kept[key] = torch.cat([high, high, low], dim=1)
-        return self._kept[key]
-
-    @staticmethod
-    def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        high, low = split(inputs)
-        flat = torch.cat([high, low, high], dim=-1).flatten(0, -2)
-        product = flat @ weight.mT if bias is None else torch.addmm(bias, flat, weight.mT)
-        return product.unflatten(0, inputs.shape[:-1])
-
-
-def ours_split(network: TripoSR, image: Tensor, products: SplitProducts) -> Tensor:
+def ours_split(network: TripoSR, image: Tensor) -> Tensor:
     """Give the scene code of an image with three TF32 products for each in float32."""
-    with (
-        full_float32(),
-        mock.patch.object(functional, "linear", products.linear),
-        mock.patch.object(vit, "project", products.project),
-        mock.patch.object(backbone, "project", products.project),
-    ):
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
+    with SplitProducts():
         return ours(network, image)
 
 
@@ -194,7 +147,7 @@ def main() -> None:
     ways = {
         ORIGINAL: partial(original, network, image),
         OURS: partial(ours, network, image),
-        SPLIT: partial(ours_split, network, image, SplitProducts()),
+        SPLIT: partial(ours_split, network, image),
         WITH_TF32: partial(ours_with_tf32, network, image),
     }
     with full_float32():

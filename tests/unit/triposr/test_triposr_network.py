@@ -9,16 +9,18 @@ torch = pytest.importorskip("torch", reason="needs the extra triposr")
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 from triposr_parity import DATA, TINY, reference, tiny_network
 
-from cudawheel.errors import CheckpointError, FieldError
+from cudawheel.errors import CheckpointError, DeviceMemoryError, FieldError
+from cudawheel.triposr import grid
 from cudawheel.triposr.attention import project
 from cudawheel.triposr.config import DecoderConfig, TripoSRConfig, read_config
 from cudawheel.triposr.decoder import Decoder
 from cudawheel.triposr.field import TriplaneField
 from cudawheel.triposr.grid import density_on_grid, grid_points, grid_ticks, raw_density_on_grid
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import full_float32
+from cudawheel.triposr.precision import SplitProducts, full_float32, split
 
 PUBLISHED = {
     "cond_image_size": 512,
@@ -144,6 +146,48 @@ def test_progress_is_told_to_its_end() -> None:
     assert told == [(36 * i, 216) for i in range(1, 7)]
 
 
+def no_memory_for_more_than(points: int, monkeypatch) -> None:
+    """Let the decoder's hidden layers run out of a GPU's memory for more points than these at a time."""
+    linear = functional.linear
+
+    def narrow(inputs: Tensor, *parameters: Tensor) -> Tensor:
+        if inputs.shape[:-1].numel() > points:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB.\nmore")
+        return linear(inputs, *parameters)
+
+    monkeypatch.setattr(functional, "linear", narrow)
+
+
+def test_a_grid_goes_on_in_smaller_portions_where_memory_runs_out(monkeypatch) -> None:
+    field = random_field()
+    expected = density_on_grid(field, 32)
+    no_memory_for_more_than(9000, monkeypatch)
+    told: list[str] = []
+    assert torch.allclose(density_on_grid(field, 32, chunk_size=32**3, tell=told.append), expected, rtol=1e-5)
+    assert [sentence.rpartition(" ")[2] for sentence in told] == ["16384", "8192"]
+
+
+def test_points_go_on_in_smaller_portions_where_memory_runs_out(monkeypatch) -> None:
+    field = random_field()
+    points = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    expected = field.raw(points)
+    no_memory_for_more_than(7000, monkeypatch)
+    told: list[str] = []
+    assert torch.allclose(field.raw(points, chunk_size=20_000, tell=told.append), expected, atol=1e-6)
+    assert [sentence.rpartition(" ")[2] for sentence in told] == ["10000", "5000"]
+
+
+def test_a_grid_that_memory_cannot_hold_is_an_error(monkeypatch) -> None:
+    def fail(*_args: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 GiB.\nmore")
+
+    monkeypatch.setattr(grid, "sample_planes_on_grid", fail)
+    with pytest.raises(DeviceMemoryError, match=r"no memory for a grid of 1024\^3") as caught:
+        density_on_grid(random_field(), 1024)
+    assert caught.value.why == "CUDA out of memory. Tried to allocate 64.00 GiB."
+    assert "lower resolution" in caught.value.remedy
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e4])
 def test_a_density_that_is_not_finite_is_an_error(bad: float) -> None:
     field = random_field()
@@ -180,6 +224,29 @@ def test_tf32_is_off_within_and_as_before_afterwards() -> None:
     with pytest.raises(RuntimeError, match="inner"):
         fail()
     assert [backend.fp32_precision for backend in backends] == before
+
+
+@given(values=st.lists(st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100, allow_subnormal=False)))
+def test_a_number_is_split_into_what_tf32_holds_and_a_small_rest(values: list[float]) -> None:
+    whole = torch.tensor(values, dtype=torch.float32)
+    high, low = split(whole)
+    assert torch.equal(high.double() + low.double(), whole.double())
+    assert not (high.view(torch.int32) & ((1 << 13) - 1)).any()
+    assert (low.abs() <= whole.abs() * 2.0**-11).all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_split_products_stand_for_linear_maps(bias: bool) -> None:
+    linear = torch.nn.Linear(50, 30, bias=bias).requires_grad_(requires_grad=False)
+    inputs = torch.randn(4, 7, 50)
+    expected = linear(inputs)
+    with SplitProducts():
+        split_result = linear(inputs)
+        in_float64 = linear.double()(inputs.double())
+    assert torch.allclose(split_result, expected, atol=1e-5)
+    # Another order of summing shows that it went another way.
+    assert not torch.equal(split_result, expected)
+    assert in_float64.dtype == torch.float64
 
 
 def test_settings_may_refer_to_others() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from triposr_parity import STAGES, Stage, deviations, reference, tiny_network
 
-from cudawheel.triposr import backbone, triplane, vit
+from cudawheel.triposr import backbone, field, grid, triplane, vit
 from cudawheel.triposr.grid import grid_points, raw_density_on_grid
 from cudawheel.triposr.network import TripoSR
+from cudawheel.triposr.precision import SplitProducts
 
 # Float64 of both differ by rounding alone.
 FLOAT64_TOLERANCE = 1e-11
@@ -35,6 +37,14 @@ def unchanged() -> TripoSR:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_gives_what_the_original_gives(stage: Stage, unchanged: TripoSR, arrays: dict[str, Tensor]) -> None:
     assert stage.deviation(unchanged, arrays) <= 1
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_with_split_products_a_stage_gives_the_same(
+    stage: Stage, unchanged: TripoSR, arrays: dict[str, Tensor]
+) -> None:
+    with SplitProducts():
+        assert stage.deviation(unchanged, arrays) <= 1
 
 
 def test_in_float64_nothing_but_rounding_is_left() -> None:
@@ -131,9 +141,54 @@ def columns_before_rows(monkeypatch: Patch) -> None:
     monkeypatch.setattr(triplane.TriplaneTokens, "to_planes", lambda self, tokens: whole(self, tokens).mT)
 
 
+def no_normalisation(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(vit, "normalise", lambda image: image)
+
+
+def no_last_norm(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(MUTATED[0].image_tokenizer.model, "layernorm", nn.Identity())
+
+
+def keys_not_scaled(monkeypatch: Patch) -> None:
+    attend = functional.scaled_dot_product_attention
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *parts: attend(*parts, scale=1.0))
+
+
+def heads_interleaved(monkeypatch: Patch) -> None:
+    def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int) -> Tensor:
+        split = [part.unflatten(-1, (-1, heads)).movedim(-1, 1) for part in (query, key, value)]
+        return functional.scaled_dot_product_attention(*split).movedim(1, -1).flatten(-2)
+
+    monkeypatch.setattr(backbone, "attend", attend)
+
+
+def features_of_planes_interleaved(monkeypatch: Patch) -> None:
+    sample = field.sample_planes
+    monkeypatch.setattr(
+        field, "sample_planes", lambda *args: (sampled := sample(*args)).transpose(0, 1).reshape(sampled.shape)
+    )
+
+
+def no_density_bias(monkeypatch: Patch) -> None:
+    whole = TripoSR.field
+    monkeypatch.setattr(TripoSR, "field", lambda self, code: replace(whole(self, code), density_bias=0.0))
+
+
+def grid_indexed_z_first(monkeypatch: Patch) -> None:
+    whole = grid.sample_planes_on_grid
+
+    def turned(planes: Tensor, ticks: Tensor) -> tuple[Tensor, ...]:
+        xy, xz, yz = whole(planes, ticks)
+        return yz.transpose(0, 1).contiguous(), xz.transpose(0, 1).contiguous(), xy.transpose(0, 1).contiguous()
+
+    monkeypatch.setattr(grid, "sample_planes_on_grid", turned)
+
+
 MUTATED: list[TripoSR] = []
 FIELD = {f"{what}{where}" for what in ("raw density", "density") for where in (" 0", " 1")}
 GRID = {f"{what} on the grid{where}" for what in ("raw density", "density") for where in (" 0", " 1")}
+COLOURS = {"colour 0", "colour 1"}
+DENSITIES = {name for name in FIELD | GRID if not name.startswith("raw")}
 # Each wrong detail, and the stages that have to show it.
 MUTATIONS: list[tuple[Callable[[Patch], None], set[str], str]] = [
     (tanh_gelu, {"image tokens", "triplane tokens", "all stages"}, "tanh GELU"),
@@ -143,12 +198,19 @@ MUTATIONS: list[tuple[Callable[[Patch], None], set[str], str]] = [
     (no_class_token, {"image tokens", "all stages"}, "no CLS"),
     (no_antialias, {"image", "all stages"}, "no antialias"),
     (no_outer_residual, {"triplane tokens", "all stages"}, "no outer residual"),
-    (align_corners, FIELD | GRID | {"colour 0", "colour 1"}, "align_corners"),
-    (swapped_uv, FIELD | GRID | {"colour 0", "colour 1"}, "swapped uv"),
-    (swapped_planes, FIELD | GRID | {"colour 0", "colour 1"}, "swapped planes"),
+    (align_corners, FIELD | GRID | COLOURS, "align_corners"),
+    (swapped_uv, FIELD | GRID | COLOURS, "swapped uv"),
+    (swapped_planes, FIELD | GRID | COLOURS, "swapped planes"),
     (positions_by_size, {"embeddings", "image tokens", "all stages"}, "positions scaled by size"),
     (swapped_gate, {"triplane tokens", "all stages"}, "gate and value swapped"),
     (columns_before_rows, {"scene codes", "all stages"}, "columns before rows"),
+    (no_normalisation, {"image tokens", "all stages"}, "no normalisation"),
+    (no_last_norm, {"image tokens", "all stages"}, "no last LayerNorm of the ViT"),
+    (keys_not_scaled, {"image tokens", "triplane tokens", "all stages"}, "attention not scaled"),
+    (heads_interleaved, {"triplane tokens", "all stages"}, "channels of heads interleaved"),
+    (features_of_planes_interleaved, FIELD | COLOURS, "features not plane by plane"),
+    (no_density_bias, DENSITIES, "no density bias"),
+    (grid_indexed_z_first, GRID, "grid indexed z first"),
 ]
 
 
