@@ -6,13 +6,15 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from cudawheel.builder.compiling import Compiled, Compiling
-from cudawheel.builder.environment import Environment, EnvironmentSpec, provide_environment
+from cudawheel.builder.environment import Environment, EnvironmentSpec, provide_environment, resolve
 from cudawheel.builder.frontend import static_requires
+from cudawheel.builder.lock import require_none_lacking, require_same_requests, require_same_toolkit
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.requirements import build_requires
 from cudawheel.builder.sources import lay_out
@@ -33,6 +35,9 @@ class BuiltWheel:
         timeline: memory and compilers from there on.
         budget: what the jobserver had to give, in words.
         confinement: how the build was held, in words.
+        network: what the backend had of the network, in words.
+        requires: what the build asked for, as a lock keeps it.
+        started_at: when it began, in UTC, as ISO 8601 writes it.
     """
 
     wheel: Path
@@ -44,6 +49,9 @@ class BuiltWheel:
     timeline: Timeline
     budget: str
     confinement: str
+    network: str
+    requires: tuple[str, ...]
+    started_at: str
 
 
 def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> BuiltWheel:
@@ -53,19 +61,23 @@ def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> Bu
         CudawheelError: whichever of source, interpreter, environment, toolkit, compiler or build it was; each kind
             has an error of its own.
     """
-    start = time.monotonic()
+    start, started_at = time.monotonic(), datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
     shutil.rmtree(place.work, ignore_errors=True)
     place.work.mkdir(parents=True)
     project = lay_out(order.fetched, order.loaded, order.settings, place.work / "source")
     spec = environment_spec(order, project, place)
-    environment = provide_environment(spec, place.cache / "environments", place.log, progress)
+    environment = _provide(spec, order, place, progress)
     tools = find_tools(order, environment, place, progress)
+    if order.locked is not None:
+        require_same_toolkit(order.locked, dict(tools.toolchain.components), order.lock_path)
     compiling = Compiling(project, order, place, tools, progress)
+    if not (compiling.isolation.cut or order.network):
+        progress.note("this machine permits no network namespace: the package's backend is not kept from the network")
     asked = compiling.requires(environment)
     missing = tuple(text for text in asked if not _satisfied(text, environment))
     if missing:
         complete = replace(spec, requirements=(*spec.requirements, *missing))
-        environment = provide_environment(complete, place.cache / "environments", place.log, progress)
+        environment = _provide(complete, order, place, progress, lacking=missing)
     began = time.monotonic()
     done: Compiled = compiling.run(environment)
     return BuiltWheel(
@@ -78,7 +90,34 @@ def build_variant(order: BuildOrder, place: Workplace, progress: Progress) -> Bu
         timeline=done.timeline,
         budget=str(place.jobserver.budget),
         confinement=str(place.jobserver.confinement),
+        network=str(compiling.isolation),
+        requires=_as_locked(spec),
+        started_at=started_at,
     )
+
+
+def _provide(
+    spec: EnvironmentSpec,
+    order: BuildOrder,
+    place: Workplace,
+    progress: Progress,
+    lacking: tuple[str, ...] = (),
+) -> Environment:
+    """Provide the build environment: as the lock says, as it is resolved today, or as it was resolved before."""
+    if order.locked is not None:
+        require_same_requests(order.locked, _as_locked(spec, without=lacking), order.lock_path)
+        require_none_lacking(order.locked, lacking, order.lock_path)
+        spec = replace(spec, pins=order.locked.pins)
+    elif order.renew:
+        progress.phase("environment", "resolving anew")
+        spec = replace(spec, pins=resolve(spec, place.work, place.log))
+    return provide_environment(spec, place.cache / "environments", place.log, progress)
+
+
+def _as_locked(spec: EnvironmentSpec, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Say what a spec asks for, as a lock keeps it: the running cudawheel and what a backend adds are left out."""
+    asked = (text for text in spec.requirements if not (Requirement(text).url or "").startswith("file:"))
+    return (*(text for text in asked if text not in without), *(f"override: {text}" for text in spec.overrides))
 
 
 def environment_spec(order: BuildOrder, project: Path, place: Workplace) -> EnvironmentSpec:
@@ -95,6 +134,7 @@ def environment_spec(order: BuildOrder, project: Path, place: Workplace) -> Envi
             static_requires(project), order.settings, order.variant, order.toolchain, place.cache / "own"
         ),
         overrides=order.settings.overrides,
+        hashed=True,
     )
 
 

@@ -9,6 +9,7 @@ from cudawheel.builder.compiler_cache import provide_compiler_cache
 from cudawheel.builder.costs import cost_key
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.frontend import Backend
+from cudawheel.builder.isolation import isolate
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.tools import Tools
 from cudawheel.builder.variables import flag_variables, job_variables, torch_variables
@@ -57,6 +58,7 @@ class Compiling:
         self._place = place
         self._tools = self._behind_stand_ins(tools)
         self._progress = progress
+        self.isolation = isolate(network=order.network)
         self._jobs = most_jobs(place.jobserver.budget.slots)
         self._build = Build(
             name=f"{order.loaded.recipe.package.name} {order.variant.identifier}",
@@ -76,6 +78,7 @@ class Compiling:
             log=self._place.log,
             progress=self._progress,
             confinement=self._place.jobserver.confinement,
+            isolation=self.isolation,
         )
 
     def requires(self, environment: Environment) -> tuple[str, ...]:

@@ -14,14 +14,16 @@ from pyproject_hooks import BackendUnavailable
 
 from cudawheel.builder.diagnosis import diagnose
 from cudawheel.builder.environment import Environment
+from cudawheel.builder.isolation import Isolation, cry_for_network
 from cudawheel.builder.warnings_apart import warnings_of_this_thread
-from cudawheel.errors import BuildError, DiskFullError
+from cudawheel.errors import BuildError, DiskFullError, NetworkNeededError
 from cudawheel.model.progress import Progress
 from cudawheel.process import Finished, stream
 from cudawheel.schedule.confinement import Confinement
 
 _NINJA_EDGE = re.compile(r"^\[(\d+)/(\d+)\]")
 _TAIL_LINES = 20
+NO_ISOLATION = Isolation()
 
 
 def static_requires(project: Path) -> tuple[str, ...]:
@@ -52,9 +54,11 @@ class Backend:
         log: Path,
         progress: Progress,
         confinement: Confinement,
+        isolation: Isolation = NO_ISOLATION,
     ) -> None:
         self._environ = environ
         self._confinement = confinement
+        self._isolation = isolation
         self._log = log
         self._progress = progress
         self._last: Finished | None = None
@@ -106,11 +110,14 @@ class Backend:
             extra_env=extra_environ,
             cwd=Path(cwd) if cwd else None,
             on_line=self._hear,
-            hold=self._confinement.command,
+            hold=self._hold,
         )
         if not self._last.ok:
             message = f"the backend ended with exit status {self._last.code}"
             raise BuildError(message)
+
+    def _hold(self, command: tuple[str, ...], lifeline: int) -> tuple[str, ...]:
+        return self._confinement.command(self._isolation.command(command), lifeline)
 
     @contextmanager
     def _warnings_logged(self) -> Iterator[None]:
@@ -133,7 +140,21 @@ class Backend:
             # The kernel's killer, which ends whoever holds most when memory runs out, leaves no word in the output.
             tail.append("the backend was ended by signal 9 (Killed)")
             output += f"\n{tail[-1]}"
+        if self._isolation.cut and (cry := cry_for_network(output)):
+            return network_needed(what, cry=cry, tail=tail, log=self._log)
         return diagnose(what, output=output, tail=tail, log=self._log)
+
+
+def network_needed(what: str, *, cry: str, tail: Sequence[str], log: Path) -> NetworkNeededError:
+    """Make the error of a build that reached for the network; `cry` is the line that says so."""
+    ending = "\n".join(tail)
+    return NetworkNeededError(
+        f"{what}: it reached for the network",
+        why=f"A build has no network once its sources and requirements are there, so that nothing goes into a wheel "
+        f"that was not pinned and hashed.\n  {cry}\n\nThe output ended with:\n{ending}",
+        remedy="Let the recipe bring what it fetches: in `build.requires`, in the source, or by a patch that leaves it "
+        f"out. Or allow it: --network; the provenance then says so.\nThe whole output is in {log}.",
+    )
 
 
 def _readable(requirements: Collection[str]) -> tuple[str, ...]:

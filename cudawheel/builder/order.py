@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cudawheel.builder.lock import LockedBuild, lock_path
 from cudawheel.builder.sources import FetchedSource
 from cudawheel.model.variant import Variant
 from cudawheel.plan.capabilities import Verdict
@@ -27,6 +28,9 @@ class BuildOrder:
         toolchain: where nvcc comes from.
         redist: where NVIDIA's archives lie, for toolchain `redist`.
         compiler_cache: whether compilers run behind sccache.
+        network: whether the backend may use the network.
+        locked: what the recipe's lock says of this build, or None.
+        renew: whether the build requirements are resolved anew, whatever was resolved before.
     """
 
     loaded: LoadedRecipe
@@ -38,6 +42,19 @@ class BuildOrder:
     toolchain: ToolchainKind
     redist: RedistSettings = field(default_factory=RedistSettings)
     compiler_cache: bool = False
+    network: bool = False
+    locked: LockedBuild | None = None
+    renew: bool = False
+
+    @property
+    def lock_path(self) -> Path:
+        """Where the recipe's lock lies."""
+        return lock_path(self.loaded.path)
+
+    @property
+    def lock_key(self) -> tuple[str, str, str]:
+        """What the lock knows this build by."""
+        return self.variant.identifier, self.fetched.source.label, self.toolchain
 
     @property
     def fallback(self) -> str:

@@ -12,6 +12,7 @@ from cudawheel.cli.options import (
     budget_options,
     cache_folder,
     cache_option,
+    keys_folder,
     read_budget,
     read_selection,
     recipe_argument,
@@ -22,6 +23,7 @@ from cudawheel.cli.outcome import show_attempts, show_outcome
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
+from cudawheel.provenance.keys import find_private_key
 from cudawheel.recipe.loading import load_recipe
 
 
@@ -48,6 +50,19 @@ from cudawheel.recipe.loading import load_recipe
 @click.option(
     "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
 )
+@click.option(
+    "--network", is_flag=True, help="Let the package's backend use the network while it builds; its provenance says so."
+)
+@click.option("--lock", is_flag=True, help="Pin what is fetched, by version and hash, in a file beside the recipe.")
+@click.option("--update-lock", is_flag=True, help="Fetch what is newest and pin that instead.")
+@click.option(
+    "--sign",
+    "signing_key",
+    default="",
+    envvar="CUDAWHEEL_SIGN",
+    metavar="KEY",
+    help="Sign the provenance of the wheel: a key by its name, or the file of a private key.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
 @click.pass_context
 def command(  # noqa: PLR0913, PLR0917 - click passes options by name
@@ -63,6 +78,10 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     remote_cache: str,
     build_all: bool,  # noqa: FBT001
     compiler_cache: bool,  # noqa: FBT001
+    network: bool,  # noqa: FBT001
+    lock: bool,  # noqa: FBT001
+    update_lock: bool,  # noqa: FBT001
+    signing_key: str,
     as_json: bool,  # noqa: FBT001
     memory_text: str | None,
     jobs: int | None,
@@ -90,6 +109,9 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
         remote=remote_cache,
         allowed=allowed,
         compiler_cache=compiler_cache,
+        network=network,
+        lock="renew" if update_lock else "add" if lock else "use",
+        signing_key=find_private_key(signing_key, keys_folder()) if signing_key else None,
         environ=dict(os.environ),
     )
     context.exit(_build_all(request, as_json=as_json) if build_all else _build_one(request, as_json=as_json))

@@ -17,6 +17,7 @@ _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
     "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
+    "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
     "reconstruct": ("cudawheel.cli.reconstruct", "Make a mesh of a picture with TripoSR, or of a fitted scene."),
     "verify": ("cudawheel.cli.verify", "Prove what a wheel computes, against references that are independent of it."),

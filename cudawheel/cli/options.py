@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_config_path
 
 from cudawheel.data import capability_names
 from cudawheel.errors import UsageError
@@ -135,3 +135,8 @@ def this_machine(request: CapabilityRequest | None) -> Machine:
 def cache_folder(chosen: Path | None) -> Path:
     """Give the cache: --cache or CUDAWHEEL_CACHE, else the user's cache folder."""
     return chosen or user_cache_path("cudawheel")
+
+
+def keys_folder() -> Path:
+    """Give the folder of this person's keys."""
+    return user_config_path("cudawheel") / "keys"

@@ -11,9 +11,11 @@ from cudawheel.builder.identity import candidates
 from cudawheel.builder.own_wheel import own_wheel
 from cudawheel.factory.job import Job, first_known
 from cudawheel.factory.request import BuildRequest
+from cudawheel.factory.signing import Signing
 from cudawheel.files import disk_errors, write_atomically
 from cudawheel.model.progress import Progress
 from cudawheel.plan.plan import Cell
+from cudawheel.provenance.envelope import IN_STORE, SUFFIX
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.schedule.plot import plot
 from cudawheel.schedule.timeline import Timeline
@@ -57,13 +59,15 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
     jobs[0].cell  # noqa: B018 - computing it is what may raise
     require_writable(request.wheelhouse)
     store = Store(request.cache / "store")
-    if request.reuse and (found := _from_store(jobs, store, progress)) is not None:
+    signing = Signing.of(request)
+    reuse = request.reuse and not jobs[0].writes_lock
+    if reuse and (found := _from_store(jobs, store, signing, progress)) is not None:
         return found
-    if request.reuse and request.remote:
+    if reuse and request.remote:
         from cudawheel.factory.exchange import from_remote  # noqa: PLC0415 - as below
 
         taken = from_remote(jobs, store, request.remote, progress)
-        if taken is not None and (found := _from_store([taken], store, progress)) is not None:
+        if taken is not None and (found := _from_store([taken], store, signing, progress)) is not None:
             return found
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.
     from cudawheel.factory.making import making  # noqa: PLC0415
@@ -72,10 +76,12 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
         return _deliver(job, stored, progress, cached=cached)
 
 
-def _from_store(jobs: list[Job], store: Store, progress: Progress) -> Outcome | None:
+def _from_store(jobs: list[Job], store: Store, signing: Signing, progress: Progress) -> Outcome | None:
     """Deliver what the store has, locked until that is done, so that nobody prunes it meanwhile."""
     with ExitStack() as held:
-        known = first_known(jobs, lambda fingerprint: held.enter_context(store.reading(fingerprint)))
+        known = first_known(
+            jobs, lambda fingerprint: signing.keep(held.enter_context(store.reading(fingerprint)), progress)
+        )
         return None if known is None else _deliver(*known, progress, cached=True)
 
 
@@ -88,7 +94,13 @@ def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool)
     own = own_wheel(request.cache / "own")
     with disk_errors(request.wheelhouse):
         write_atomically(request.wheelhouse / own.name, own.read_bytes())
-    wheel = publish(stored, request.wheelhouse, {".svg": _picture(stored).encode()})
+    beside = {".svg": _picture(stored).encode()}
+    if (provenance := stored.companion(IN_STORE)) is not None:
+        beside[SUFFIX] = provenance
+    elif replaced:
+        # What lies there is of the wheel that goes.
+        (request.wheelhouse / f"{stored.wheel.name}{SUFFIX}").unlink(missing_ok=True)
+    wheel = publish(stored, request.wheelhouse, beside)
     return Outcome(wheel=wheel, record=stored.record, cached=cached, cell=job.cell)
 
 

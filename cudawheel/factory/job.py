@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import cudawheel
 from cudawheel.builder.identity import describe
+from cudawheel.builder.lock import LockedBuild, find_locked, lock_path
 from cudawheel.builder.tree import tree_hash
 from cudawheel.errors import SourceUnreachableError
 from cudawheel.factory.request import BuildRequest
@@ -58,6 +59,19 @@ class Job:
         return describe(self.source, self.settings, self.loaded)
 
     @cached_property
+    def locked(self) -> LockedBuild | None:
+        """What the recipe's lock says of this build, unless it is to be written anew; raises LockError."""
+        if self.request.lock == "renew":
+            return None
+        key = (self.variant.identifier, self.source.label, self.request.toolchain)
+        return find_locked(lock_path(self.loaded.path), key)
+
+    @property
+    def writes_lock(self) -> bool:
+        """Whether the lock is to get an entry of this build, for which it has to be built."""
+        return self.request.lock != "use" and self.locked is None
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that goes into the wheel; raises HostCompilerError if there is no compiler."""
         compiler = find_host_compiler(compiler_limits(self.variant.cuda), self.request.environ)
@@ -66,6 +80,10 @@ class Job:
             "host_compiler": f"{compiler.family} {compiler.version}",
             "cudawheel": tree_hash(Path(cudawheel.__file__).parent),
         }
+        if self.locked is not None:
+            tools["lock"] = self.locked.digest
+        if self.request.network:
+            tools["network"] = "allowed"
         return fingerprint(self.loaded.recipe, self.settings, self.variant, source=self.source_facts, tools=tools)
 
 

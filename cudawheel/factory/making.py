@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from cudawheel.builder.archives import package_index
-from cudawheel.builder.build import build_variant
+from cudawheel.builder.build import BuiltWheel, build_variant
 from cudawheel.builder.costs import COSTS, cost_key
+from cudawheel.builder.lock import locked_build, write_locked
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.builder.sources import FetchedSource, fetch
 from cudawheel.factory.job import Job
 from cudawheel.factory.proof import prove
 from cudawheel.factory.record import build_record
 from cudawheel.factory.request import BuildRequest
+from cudawheel.factory.signing import Signing
 from cudawheel.files import disk_errors
 from cudawheel.model.progress import Progress
 from cudawheel.schedule.budget import require_room
@@ -52,7 +55,9 @@ def making(
     job = jobs[sources.index(fetched.source)]
     _announce_fallback(job, fetched, progress)
     with store.claim(job.fingerprint, progress):
-        ready = store.find(job.fingerprint) if request.reuse else None
+        signing = Signing.of(request)
+        reuse = request.reuse and not job.writes_lock
+        ready = signing.keep(store.find(job.fingerprint), progress) if reuse else None
         if ready is not None:
             yield job, ready, True
             return
@@ -89,6 +94,9 @@ def _build_and_prove(
         toolchain=job.request.toolchain,
         redist=RedistSettings(base_url=job.request.redist_url),
         compiler_cache=job.request.compiler_cache,
+        network=job.request.network,
+        locked=job.locked,
+        renew=job.request.lock == "renew",
     )
     key = cost_key(order.loaded.recipe, order.settings, order.variant, order.fingerprint)
     expected = forecast(key, order.variant.capabilities.device_passes, jobserver.budget, jobserver.history)
@@ -98,8 +106,21 @@ def _build_and_prove(
     with _workplace(job, jobserver) as place:
         built = build_variant(order, place, progress)
         proof = prove(order, built, place, progress)
+        if job.writes_lock:
+            order = _write_lock(job, order, built, progress)
         record = build_record(order, built, proof, source=job.source_facts)
-        return store.add(job.fingerprint, proof.wheel, record)
+        return store.add(order.fingerprint, proof.wheel, record, Signing.of(job.request).beside(record))
+
+
+def _write_lock(job: Job, order: BuildOrder, built: BuiltWheel, progress: Progress) -> BuildOrder:
+    """Lock what a build fetched; gives the order as it is with the lock, under which the wheel is found from now on."""
+    pins = [pin for pin in built.environment.pins if not pin.reference.startswith("file:")]
+    components = dict(built.tools.toolchain.components)
+    entry = locked_build(order.lock_key, requires=built.requires, pins=pins, toolkit=components)
+    write_locked(order.lock_path, entry, guard=job.request.cache / "lock-files.lock")
+    progress.note(f"{order.lock_path.name}: {len(pins)} packages locked for {order.variant.identifier}")
+    with_lock = Job(replace(job.request, lock="use"), job.loaded, job.source)
+    return replace(order, fingerprint=with_lock.fingerprint, locked=with_lock.locked)
 
 
 @contextmanager

@@ -16,8 +16,11 @@ from cudawheel.builder.build import BuiltWheel
 from cudawheel.builder.order import BuildOrder, Workplace
 from cudawheel.errors import AuditError
 from cudawheel.factory.import_check import import_in_clean_environment
+from cudawheel.factory.materials import compiled_in
 from cudawheel.model.progress import Progress
 from cudawheel.model.wheel_name import local_version
+from cudawheel.wheel import sbom
+from cudawheel.wheel.reading import Wheel
 from cudawheel.wheel.rewrite import Changes, rewrite
 
 
@@ -43,7 +46,7 @@ def prove(order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Prog
     platform = find_platform_tag(built.wheel, allowed_libraries=allowed)
     folder = place.work / "proven"
     folder.mkdir()
-    wheel = rewrite(built.wheel, folder, _changes(order, platform.tag))
+    wheel = rewrite(built.wheel, folder, _changes(order, built, platform.tag))
     progress.phase("audit")
     expectation = Expectation(
         torch=order.variant.torch,
@@ -77,7 +80,7 @@ def _require_named_as_planned(order: BuildOrder, wheel: Path) -> None:
         )
 
 
-def _changes(order: BuildOrder, platform: str) -> Changes:
+def _changes(order: BuildOrder, built: BuiltWheel, platform: str) -> Changes:
     variant, fetched = order.variant, order.fetched
     origin = {
         "recipe": order.loaded.path.name,
@@ -87,12 +90,26 @@ def _changes(order: BuildOrder, platform: str) -> Changes:
         "variant": variant.identifier,
         "capabilities": [str(gencode) for gencode in variant.capabilities.gencodes()],
     }
+    local = local_version(cuda=variant.cuda, torch=variant.torch, abi=variant.abi, fallback=order.fallback)
     return Changes(
-        local_version=local_version(cuda=variant.cuda, torch=variant.torch, abi=variant.abi, fallback=order.fallback),
+        local_version=local,
         requirements=(variant.abi.requirement(variant.torch),),
         headers=(("Keywords", f"cudawheel,source-{order.fallback}"),) if order.fallback else (),
-        files={"cudawheel.json": (json.dumps(origin, indent=2, sort_keys=True) + "\n").encode()},
+        files={
+            "cudawheel.json": (json.dumps(origin, indent=2, sort_keys=True) + "\n").encode(),
+            sbom.PLACE: _bill(order, built, local),
+        },
         platform=platform,
+    )
+
+
+def _bill(order: BuildOrder, built: BuiltWheel, local: str) -> bytes:
+    package, tools = order.loaded.recipe.package, built.tools
+    return sbom.make_sbom(
+        package.name,
+        f"{package.version}+{local}",
+        (*compiled_in(order, built), *sbom.find_bundled(Wheel.read(built.wheel))),
+        (("nvcc", tools.toolchain.release), (tools.compiler.family, tools.compiler.version)),
     )
 
 

@@ -9,17 +9,19 @@ from typing import Any
 
 from cudawheel.builder.build import BuiltWheel
 from cudawheel.builder.order import BuildOrder
+from cudawheel.factory.materials import materials
 from cudawheel.factory.proof import Proof
 from cudawheel.files import sha256_of
 
 
 def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: Mapping[str, str]) -> dict[str, Any]:
     """Write the record of a wheel as plain values; times in seconds, memory in bytes."""
+    now = datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
     return {
         "schema": 1,
         "cudawheel": version("cudawheel"),
         "fingerprint": order.fingerprint,
-        "built_at": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
+        "built_at": now,
         "package": {"name": order.loaded.recipe.package.name, "version": order.loaded.recipe.package.version},
         "recipe": {"file": order.loaded.path.name, "sha256": order.loaded.sha256},
         "source": {
@@ -48,6 +50,11 @@ def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: 
             "most_compilers": built.timeline.most_running,
             "budget": built.budget,
             "confinement": built.confinement,
+            "network": built.network,
+            "network_allowed": order.network,
+            "locked": order.locked is not None,
+            "started_at": built.started_at,
+            "finished_at": now,
             "timeline": built.timeline.to_json(),
         },
         "wheel": {
@@ -55,6 +62,7 @@ def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: 
             "sha256": sha256_of(proof.wheel),
             "size": proof.wheel.stat().st_size,
         },
+        "materials": materials(order, built, source=source),
         "audit": proof.findings,
     }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from cudawheel.plan.plan import Machine, Selection
 from cudawheel.schedule.budget import BudgetRequest
 from cudawheel.toolchain.toolchain import ToolchainKind
+
+LockMode = Literal["use", "add", "renew"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,10 @@ class BuildRequest:
         remote: address of a store elsewhere that is asked before anything is built; empty for none.
         allowed: what of the machine may be used.
         compiler_cache: whether compilers run behind sccache.
+        network: whether the package's backend may use the network.
+        lock: what becomes of the recipe's lock: it is used as it stands, gets an entry where it has none, or gets a new
+            one.
+        signing_key: file of the private key that provenance is signed with, or None.
         environ: the person's environment.
     """
 
@@ -43,4 +50,7 @@ class BuildRequest:
     remote: str = ""
     allowed: BudgetRequest = field(default_factory=BudgetRequest)
     compiler_cache: bool = False
+    network: bool = False
+    lock: LockMode = "use"
+    signing_key: Path | None = None
     environ: Mapping[str, str]

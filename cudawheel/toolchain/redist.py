@@ -10,7 +10,7 @@ import functools
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from cudawheel.toolchain.toolchain import Toolchain
 from cudawheel.unpacking import unpack
 
 _MANIFEST_LIMIT = 8 << 20  # bytes; real ones have some 100 kB
+_COMPONENTS = ".components.json"
 _REMEDY = "Check the network, or install CUDA by other means and use --toolchain system."
 
 
@@ -86,14 +87,15 @@ def provide(
             why=f"{toolchain.nvcc} is release {toolchain.release}",
             remedy="Ask for a release of the CUDA that torch was built with.",
         )
-    return toolchain
+    return replace(toolchain, components=_components(home))
 
 
 def _install(edition: _Edition, home: Path, settings: RedistSettings, progress: Progress) -> None:
     """Fetch all archives before the first is unpacked; they are kept until the toolkit is in its place."""
     archives = home.with_name(f"{home.name}.archives")
     kept = []
-    for component, remote in _remotes(edition, settings).items():
+    remotes = _remotes(edition, settings)
+    for component, remote in remotes.items():
         progress.phase("toolkit", component)
         kept.append(archives / PurePosixPath(remote.url).name)
         _download(remote, kept[-1], progress)
@@ -105,8 +107,19 @@ def _install(edition: _Edition, home: Path, settings: RedistSettings, progress: 
             (fresh / "lib64").symlink_to("lib")
         require_links_inside(fresh)
         _require_whole(fresh, edition)
+        hashes = {PurePosixPath(remote.url).name: remote.sha256 for remote in remotes.values()}
+        (fresh / _COMPONENTS).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
     with disk_errors(archives):
         shutil.rmtree(archives)
+
+
+def _components(home: Path) -> tuple[tuple[str, str], ...]:
+    """Say what a toolkit was unpacked from; nothing is known of those that an older cudawheel unpacked."""
+    try:
+        hashes = json.loads((home / _COMPONENTS).read_text(encoding="utf-8"))
+        return tuple(sorted((str(name), str(digest)) for name, digest in hashes.items()))
+    except (OSError, ValueError, AttributeError):
+        return ()
 
 
 def _download(remote: Remote, archive: Path, progress: Progress) -> None:

@@ -24,6 +24,7 @@ class Toolchain:
         release: nvcc's own release, such as `13.0.88`.
         gpu_codes: what nvcc says it can make machine code for, lowest first.
         notes: what a reader of the build record should know, such as a minor version that differs from torch's.
+        components: names of the archives that it was unpacked from, and their sha256; empty for other kinds.
     """
 
     kind: ToolchainKind
@@ -33,3 +34,4 @@ class Toolchain:
     release: str
     gpu_codes: tuple[ComputeCapability, ...]
     notes: tuple[str, ...] = ()
+    components: tuple[tuple[str, str], ...] = ()

@@ -74,6 +74,9 @@ class Rooms:
             timeline=TIMELINE,
             budget=str(place.jobserver.budget),
             confinement=str(place.jobserver.confinement),
+            network="none: nothing was run",
+            requires=("torch==2.11.*",),
+            started_at="2026-01-01T00:00:00+00:00",
         )
 
     def prove(self, order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Progress) -> Proof:

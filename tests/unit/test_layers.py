@@ -31,17 +31,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "builder": "errors process files unpacking download model data recipe plan toolchain schedule",
         "wheel": "errors model files data",
         "audit": "errors model data process files wheel",
+        "provenance": "errors files",
         "store": "errors model files wheel",
         "index": "errors files model wheel store",
         "factory": (
             "errors process files unpacking download model data recipe plan toolchain schedule builder wheel audit "
-            "store"
+            "provenance store"
         ),
         "triposr": "errors",
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit store index factory verify triposr"
+            "audit provenance store index factory verify triposr"
         ),
         "__main__": "cli",
     }.items()
@@ -50,9 +51,11 @@ READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process"}
 STARTS_PROGRAMS = {"process"}
 # Programs of their own, not part of the process that imports the rest. The launcher stands in front of each compiler
 # and starts within milliseconds, for which it imports nothing of ours; nvcc_steps runs in nvcc's place, asks it for its
-# steps, and runs them or makes way for it; the leash stands between us and a backend and must outlive this process.
+# steps, and runs them or makes way for it; the leash stands between us and a backend and must outlive this process;
+# no_network takes the network from itself and makes way for a backend.
 # None of them may do more than what is named here.
 PROGRAMS_OF_THEIR_OWN = {
+    "builder/no_network.py": ["os.execvp"],
     "schedule/launcher.py": ["os.execv", "os.posix_spawnp"],
     "schedule/leash.py": ["os.posix_spawnp"],
     "schedule/nvcc_steps.py": ["os.execv", "os.posix_spawn", "subprocess", "subprocess.run"],
