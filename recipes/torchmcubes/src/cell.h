@@ -56,7 +56,7 @@ PORT_FN bool all_corners_finite(const float* lowest, const Steps& steps) {
 }
 
 // Whether some cell around an edge is whole and finite, so that a triangle will use the vertex on it.
-PORT_FN bool edge_is_used(const Grid& grid, const Point& point, int axis) {
+PORT_RARE_FN bool edge_is_used(Grid grid, Point point, int axis) {
     const int u = (axis + 1) % 3;
     const int v = (axis + 2) % 3;
     const std::int64_t strides[3] = {1, grid.nx, grid.nx * grid.ny};
@@ -80,6 +80,25 @@ struct Share {
     PORT_FN unsigned vertex_count() const { return (vertices & 1) + (vertices >> 1 & 1) + (vertices >> 2); }
     PORT_FN unsigned triangle_count() const { return static_cast<unsigned>(triangles >> 60); }
 };
+
+// Whether all corners of a point's cell are on one side of the surface, so that the point contributes nothing. The
+// neighbours are read as they lie in memory: to know a border, one has to know where the point is, and on a GPU that
+// costs more than all the rest. At a border the true corners are some of those that are read, so "yes" is right
+// everywhere, while "no" leaves it to `share_of`.
+PORT_FN bool is_uncut(const Grid& grid, std::int64_t index) {
+    const std::int64_t slice = grid.nx * grid.ny;
+    if (index + slice + grid.nx + 1 >= slice * grid.nz) return false;
+    const float* const value = grid.values + index;
+    const bool here = value[0] < grid.level;
+    bool cut = (value[1] < grid.level) != here;
+    cut |= (value[grid.nx] < grid.level) != here;
+    cut |= (value[grid.nx + 1] < grid.level) != here;
+    cut |= (value[slice] < grid.level) != here;
+    cut |= (value[slice + 1] < grid.level) != here;
+    cut |= (value[slice + grid.nx] < grid.level) != here;
+    cut |= (value[slice + grid.nx + 1] < grid.level) != here;
+    return !cut;
+}
 
 PORT_FN Share share_of(const Grid& grid, const Point& point) {
     const float* const value = grid.values + point.index;
@@ -134,13 +153,17 @@ PORT_FN void emit_vertices(const Grid& grid, const Point& point, unsigned vertic
 PORT_FN void emit_faces(const Grid& grid, const Point& point, std::uint64_t triangles, const Slot* slots,
                         const Ends& ends, std::int32_t* out) {
     const Steps steps = steps_from(grid, point);
-    const int indices = 3 * static_cast<int>(triangles >> 60);
-    for (int i = 0; i < indices; ++i, triangles >>= 4) {
-        const int axis = static_cast<int>(triangles >> 2 & 3);
-        const int place = static_cast<int>(triangles & 3);
-        // The corner that owns the edge: `place` with a zero bit inserted at position `axis`.
-        const int corner = place >> axis << (axis + 1) | (place & ((1 << axis) - 1));
-        out[i] = static_cast<std::int32_t>(vertex_on_edge(slots, ends, point.index + steps.to_corner(corner), axis));
+    for (int left = static_cast<int>(triangles >> 60); left > 0; --left, out += 3) {
+        std::int32_t found[3];  // looked up before the first is stored, so that all are fetched at once
+        for (int i = 0; i < 3; ++i, triangles >>= 4) {
+            const int axis = static_cast<int>(triangles >> 2 & 3);
+            const int place = static_cast<int>(triangles & 3);
+            // The corner that owns the edge: `place` with a zero bit inserted at position `axis`.
+            const int corner = place >> axis << (axis + 1) | (place & ((1 << axis) - 1));
+            found[i] =
+                static_cast<std::int32_t>(vertex_on_edge(slots, ends, point.index + steps.to_corner(corner), axis));
+        }
+        for (int i = 0; i < 3; ++i) out[i] = found[i];
     }
 }
 

@@ -7,6 +7,14 @@ namespace torchmcubes {
 constexpr int kWarpSize = 32;
 constexpr int kWarps = kBlockPoints / kWarpSize;
 
+// How many blocks a multiprocessor should hold. Threads mostly wait for memory, so there must be many; without this the
+// rarely taken ways, at borders, would claim so many registers that only 4 blocks fit.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 750
+constexpr int kResidentBlocks = 4;  // all that Turing's 1024 threads allow
+#else
+constexpr int kResidentBlocks = 6;
+#endif
+
 // Both counts of a point in one word, so that one scan adds up both: at most 3 and 5 times 256, each within 16 bits.
 inline __device__ unsigned pack(const Share& share) { return share.triangle_count() << 16 | share.vertex_count(); }
 inline __device__ unsigned vertices_in(unsigned packed) { return packed & 0xffff; }
@@ -39,16 +47,17 @@ inline __device__ BlockSums block_sums(unsigned value) {
     return result;
 }
 
-// The share of this thread's point; none past the end of the volume. All threads of a block must get through the scan,
-// so none may leave early by itself.
+// The share of this thread's point; none past the end of the volume. `point` is set only where there may be some. All
+// threads of a block must get through the scan, so none may leave early by itself.
 inline __device__ Share share_of_thread(const Grid& grid, Point& point) {
     const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * kBlockPoints + threadIdx.x;
-    if (index >= grid.points()) return {0, 0};
+    if (index >= grid.points() || is_uncut(grid, index)) return {0, 0};
     point = locate(grid, index);
     return share_of(grid, point);
 }
 
-__global__ void __launch_bounds__(kBlockPoints) count_kernel(Grid grid, Slot* slots, Counts counts) {
+__global__ void __launch_bounds__(kBlockPoints, kResidentBlocks)
+    count_kernel(Grid grid, Slot* slots, Counts counts) {
     Point point = {};
     const Share share = share_of_thread(grid, point);
     // Most blocks hold no surface. They are not scanned, and nobody reads their slots.
@@ -65,7 +74,8 @@ __global__ void __launch_bounds__(kBlockPoints) count_kernel(Grid grid, Slot* sl
     }
 }
 
-__global__ void __launch_bounds__(kBlockPoints) emit_kernel(Grid grid, const Slot* slots, Ends ends, Mesh mesh) {
+__global__ void __launch_bounds__(kBlockPoints, kResidentBlocks)
+    emit_kernel(Grid grid, const Slot* slots, Ends ends, Mesh mesh) {
     const std::int64_t block = blockIdx.x;
     if (ends.is_empty(block)) return;  // all of the block's threads see the same
     Point point = {};

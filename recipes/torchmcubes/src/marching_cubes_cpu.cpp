@@ -9,6 +9,10 @@ constexpr std::int64_t kLeastBlocks = 64;  // a thread costs about as much to st
 
 std::int64_t blocks_of(const Grid& grid) { return (grid.points() + kBlockPoints - 1) / kBlockPoints; }
 
+Share share_at(const Grid& grid, const Point& point) {
+    return is_uncut(grid, point.index) ? Share{0, 0} : share_of(grid, point);
+}
+
 // Calls visit(point) for the points of a block, in order.
 template <typename Visit>
 void for_points(const Grid& grid, std::int64_t block, const Visit& visit) {
@@ -33,7 +37,7 @@ void count_on_cpu(const Grid& grid, Slot* slots, const Counts& counts, int threa
             unsigned vertices = 0;
             unsigned faces = 0;
             for_points(grid, block, [&](const Point& point) {
-                const Share share = share_of(grid, point);
+                const Share share = share_at(grid, point);
                 slots[point.index] = make_slot(vertices, share);
                 vertices += share.vertex_count();
                 faces += share.triangle_count();
@@ -51,7 +55,7 @@ void emit_on_cpu(const Grid& grid, const Slot* slots, const Ends& ends, const Me
             float* vertices = mesh.vertices + 3 * ends.first_vertex(block);
             std::int32_t* faces = mesh.faces + 3 * ends.first_face(block);
             for_points(grid, block, [&](const Point& point) {
-                const Share share = share_of(grid, point);
+                const Share share = share_at(grid, point);
                 emit_vertices(grid, point, share.vertices, vertices);
                 emit_faces(grid, point, share.triangles, slots, ends, faces);
                 vertices += 3 * share.vertex_count();

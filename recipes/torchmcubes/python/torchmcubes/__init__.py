@@ -50,20 +50,21 @@ def marching_cubes(vol: torch.Tensor, thresh: float) -> tuple[torch.Tensor, torc
     threads = torch.get_num_threads()
     blocks = -(-vol.numel() // _BLOCK_POINTS)
     slots = vol.new_empty(vol.numel(), dtype=torch.int16)
-    vertex_counts = vol.new_empty(blocks, dtype=torch.int32)
-    face_counts = vol.new_empty(blocks, dtype=torch.int32)
-    torch.ops.torchmcubes._count(vol, level, slots, vertex_counts, face_counts, threads)
+    counts = vol.new_empty((2, blocks), dtype=torch.int32)  # of vertices and of faces
+    torch.ops.torchmcubes._count(vol, level, slots, counts[0], counts[1], threads)
 
-    vertex_ends = vertex_counts.cumsum(0, dtype=torch.int64)
-    face_ends = face_counts.cumsum(0, dtype=torch.int64)
-    vertices, faces = torch.stack((vertex_ends[-1], face_ends[-1])).tolist()  # the only wait for the device
+    ends = vol.new_empty((2, blocks), dtype=torch.int64)
+    # One row after the other: of two rows at once, torch would sum each within a single block of threads.
+    torch.cumsum(counts[0], 0, dtype=torch.int64, out=ends[0])
+    torch.cumsum(counts[1], 0, dtype=torch.int64, out=ends[1])
+    vertices, faces = ends[:, -1].tolist()  # the only wait for the device
     if max(vertices, faces) > _MOST_INDICES:
         raise RuntimeError(f"the mesh has {vertices} vertices and {faces} faces, more than int32 can number")
 
     verts_out = vol.new_empty((vertices, 3))
     faces_out = vol.new_empty((faces, 3), dtype=torch.int32)
     if faces:
-        torch.ops.torchmcubes._emit(vol, level, slots, vertex_ends, face_ends, verts_out, faces_out, threads)
+        torch.ops.torchmcubes._emit(vol, level, slots, ends[0], ends[1], verts_out, faces_out, threads)
     return verts_out, faces_out
 
 
