@@ -47,7 +47,7 @@ class GyroidBall:
 
         The sign is exact. For the distance, the foot of the perpendicular is sought by descent: from one place within
         0.006 of the surface, where there is but one foot and the distance is exact to 1e-8; from nine places further
-        off, where the nearest foot that was found counts: up to 0.1 that is too large by at most 0.002, and beyond it
+        off, where the nearest foot that was found counts: up to 0.1 that is too large by at most 0.005, and beyond it
         is an estimate.
 
         Args:
