@@ -141,7 +141,7 @@ class IndexApp:
         if not rest or rest[-1]:
             # Relative, so that it is right behind whatever proxy; the last segment is repeated with its slash.
             last = canonicalize_name(rest[-1]) if rest else "simple"
-            return (_moved(f"{last}/") if _is_plain(last) else _not_found()), ""
+            return (_moved(f"{last}/") if all(map(_is_plain, rest)) else _not_found()), ""
         channels = self._live.index.channels
         match rest[:-1]:
             case []:

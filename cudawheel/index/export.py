@@ -99,11 +99,16 @@ def _export(index: Index, folder: Path) -> Exported:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_together(changed)
     wanted = {*pages, *index.files, *(f"{place}.metadata" for place in index.files)}
-    unwanted = sorted(present.keys() - wanted, reverse=True)
+    unwanted = sorted(present.keys() - wanted, key=_leaving)
     for path in unwanted:
         (folder / path).unlink(missing_ok=True)
     _drop_empty_folders({(folder / path).parent for path in unwanted}, folder)
     return Exported(wheels=len(index.files), added=added, pages=len(changed), removed=len(unwanted))
+
+
+def _leaving(path: str) -> tuple[bool, int, str]:
+    """Order what goes: lists before the pages they name, pages before the wheels they name."""
+    return not path.startswith(f"{_PAGES}/"), path.count("/"), path
 
 
 def _pages(index: Index) -> Iterator[tuple[str, bytes]]:

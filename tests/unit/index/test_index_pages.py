@@ -41,7 +41,9 @@ class Anchors(HTMLParser):
 
 
 def index_of(**changes: Any) -> Index:
-    file = replace(file_of("demo-ext", "1.0+cu.13.0", "ab" * 32), modified_ns=round(STAMP.timestamp() * 1e9))
+    file = replace(
+        file_of("demo-ext", "1.0+cu.13.0", "ab" * 32), modified_ns=int(STAMP.timestamp()) * 10**9 + 250_000_000
+    )
     return Index.of([replace(file, **changes)])
 
 
