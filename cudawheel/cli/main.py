@@ -20,6 +20,7 @@ _COMMANDS = {
     "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
     "reconstruct": ("cudawheel.cli.reconstruct", "Make a mesh of a picture with TripoSR, or of a fitted scene."),
+    "report": ("cudawheel.cli.report", "Write all that is known of the wheels of a wheelhouse onto one HTML page."),
     "verify": ("cudawheel.cli.verify", "Prove what a wheel computes, against references that are independent of it."),
     "index": ("cudawheel.cli.index", "Export the index of a wheelhouse as static files; withdraw wheels from it."),
     "serve": ("cudawheel.cli.serve", "Serve a wheelhouse to pip and uv, a channel for each CUDA."),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cudawheel.verify.verdict import Finding, Verdict
 
-_STYLE = """
+# Shared with the report of a wheelhouse, as are the classes and marks of results below.
+STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #59636e; --line: #d5dae0; --paper: #fff; --good: #1a7f37;
   --bad: #c1121f; --known: #8a6100; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --dim: #9aa4af; --line: #363d45; --paper: #14171a;
@@ -27,13 +28,13 @@ dd { margin: 0; } ul { padding-left: 1.2rem; }
 .dim { color: var(--dim); } img { max-width: 100%; height: auto; border: 1px solid var(--line); background: #fff; }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } }
 """
-_CLASSES = {"proven": "good", "failed": "bad", "known defect": "known", "unproven": "dim"}
-_MARKS = {"proven": "✓", "failed": "✗", "known defect": "!", "unproven": "·"}
+CLASSES = {"proven": "good", "failed": "bad", "known defect": "known", "unproven": "dim"}
+MARKS = {"proven": "✓", "failed": "✗", "known defect": "!", "unproven": "·"}
 
 
 def answer_of(verdict: Verdict) -> tuple[str, str]:
     """Give the verdict in a sentence, and the class that it is drawn with."""
-    counts = {status: sum(finding.status == status for finding in verdict.findings) for status in _CLASSES}
+    counts = {status: sum(finding.status == status for finding in verdict.findings) for status in CLASSES}
     if verdict.void:
         return "Void: a kernel that was broken on purpose passed every check.", "bad"
     if counts["failed"]:
@@ -52,7 +53,7 @@ def write_page(verdict: Verdict, folder: Path) -> Path:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}: verification</title><style>{_STYLE}</style>",
+        f"<title>{escape(title)}: verification</title><style>{STYLE}</style>",
         f'<main><h1>{escape(title)}</h1><p class="answer {kind}">{escape(sentence)}</p>',
         _facts(verdict),
         _unproven(verdict),
@@ -100,7 +101,7 @@ def _finding(finding: Finding, folder: Path) -> str:
     )
     link = f' <a href="{escape(finding.evidence)}">evidence</a>' if finding.evidence else ""
     heading = (
-        f'<h3><span class="status {_CLASSES[finding.status]}">{_MARKS[finding.status]} {escape(finding.status)}</span>'
+        f'<h3><span class="status {CLASSES[finding.status]}">{MARKS[finding.status]} {escape(finding.status)}</span>'
         f' · {escape(finding.name)} <span class="dim">on {escape(finding.device)}</span></h3>'
     )
     parts = (

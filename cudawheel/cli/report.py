@@ -1,0 +1,49 @@
+"""`cudawheel report`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from cudawheel.cli.console import out
+from cudawheel.errors import UsageError
+from cudawheel.files import disk_errors, write_atomically
+from cudawheel.report.page import render
+from cudawheel.report.survey import survey
+from cudawheel.schedule.plot_scale import count
+
+
+@click.command("report")
+@click.argument("wheelhouse", type=click.Path(path_type=Path), default="wheelhouse")
+@click.option(
+    "-o",
+    "--out",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="The page.",
+)
+def command(wheelhouse: Path, page: Path) -> None:
+    """Write all that is known of the wheels in WHEELHOUSE onto one HTML page.
+
+    Which wheel runs on which GPU, what its build cost, what the audit and the verification found, and where it comes
+    from. The page needs nothing besides itself.
+    """
+    if not wheelhouse.is_dir():
+        raise UsageError(
+            f"there is no folder {wheelhouse}", remedy="Name the wheelhouse: cudawheel report path/to/wheelhouse."
+        )
+    found = survey(wheelhouse, leave_out=[page])
+    text = render(found, written=datetime.now(tz=timezone.utc))
+    with disk_errors(page.parent):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        # Names that are not UTF-8 have been replaced before; this is for whatever is overlooked.
+        write_atomically(page, text.encode("utf-8", "replace"))
+    notes = [count(len(found.wheels), "wheel")]
+    notes += [f"{len(found.refused)} not offered"] * bool(found.refused)
+    notes += [f"{count(len(found.strays), 'other file')}"] * bool(found.strays)
+    out.print(f"[bold green]✓[/] [bold]{escape(str(page))}[/]  {', '.join(notes)}")
