@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,15 @@ from typing import Any
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-dev-shm-usage")
 _SECONDS = 60.0
+# The protocol is spoken over file descriptors 3 and 4, whatever ours are.
+_MOVE = """
+import os, sys
+ends = [os.dup(int(number)) for number in sys.argv[1:3]]
+spare = [os.dup(end) for end in ends]
+for number, end in zip((3, 4), spare):
+    os.dup2(end, number)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find_chromium() -> str | None:
@@ -135,8 +145,7 @@ def browser(program: str) -> Iterator[Page]:
         command = [program, *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
         if os.geteuid() == 0:
             command.append("--no-sandbox")  # it does not start without, as root
-        # The protocol wants file descriptors 3 and 4, whatever ours are.
-        moved = ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command]
+        moved = [sys.executable, "-c", _MOVE, str(theirs_in), str(theirs_out), *command]
         process = subprocess.Popen(
             moved, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
