@@ -49,21 +49,33 @@ class Place:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Say in our own words what any of the libraries has against a request; a missing file stays what it is.
+        """Say in our own words what any of the libraries has against a request.
 
         Raises:
             RemoteStoreError: the request failed.
         """
         try:
             yield
-        except (CudawheelError, FileNotFoundError, FileExistsError):
+        except CudawheelError:
             raise
         except Exception as error:  # the libraries share no base class: botocore, aiohttp, google, asyncio, OSError
-            raise RemoteStoreError(
-                f"{self.url} does not answer as a store should",
-                why=f"{type(error).__name__}: {error}".rstrip(": "),
-                remedy="Check the address, the network, the credentials and what they permit.",
-            ) from error
+            raise _no_answer(self.url, error) from error
+
+    @contextlib.contextmanager
+    def absence(self) -> Iterator[None]:
+        """Let a missing file be told from a server that does not answer, which fsspec calls a missing file over HTTP.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            RemoteStoreError: who knows.
+        """
+        try:
+            yield
+        except FileNotFoundError as error:
+            cause = error.__cause__
+            if self.kind == "http" and cause is not None and not isinstance(cause, FileNotFoundError):
+                raise _no_answer(self.url, cause) from error
+            raise
 
     def put(self, local: Path, path: str) -> None:
         """Write a file; it is there whole or not at all, in place of whatever was there.
@@ -102,6 +114,14 @@ class Place:
             except FileExistsError:
                 return False
         return True
+
+
+def _no_answer(url: str, error: BaseException) -> RemoteStoreError:
+    return RemoteStoreError(
+        f"{url} does not answer as a store should",
+        why=f"{type(error).__name__}: {error}".rstrip(": "),
+        remedy="Check the address, the network, the credentials and what they permit.",
+    )
 
 
 @contextlib.contextmanager

@@ -133,15 +133,16 @@ class RemoteStore:
         stored = StoredWheel(wheel=folder / entry.file, record=entry.record)
         with disk_errors(folder):
             stored.wheel.touch()
-        try:
-            with self._place.errors():
-                found = self._download(entry, stored.wheel, progress)
-        except FileNotFoundError as error:
-            raise RemoteStoreError(
-                f"{self.url} holds the record of {entry.file} and not the wheel",
-                why=str(error),
-                remedy="Push the wheel again from a machine that has it.",
-            ) from error
+        with self._place.errors():
+            try:
+                with self._place.absence():
+                    found = self._download(entry, stored.wheel, progress)
+            except FileNotFoundError as error:
+                raise RemoteStoreError(
+                    f"{self.url} holds the record of {entry.file} and not the wheel",
+                    why=str(error),
+                    remedy="Push the wheel again from a machine that has it.",
+                ) from error
         if found != entry.sha256:
             raise StoredWheelError(
                 f"{entry.file} from {self.url} is not the wheel that its record is of",
@@ -218,7 +219,7 @@ class RemoteStore:
         place = self._place
         with place.errors():
             try:
-                with place.files.open(place.path(*parts), "rb", block_size=_CHUNK_BYTES) as source:
+                with place.absence(), place.files.open(place.path(*parts), "rb", block_size=_CHUNK_BYTES) as source:
                     content = bytes(source.read(_LARGEST_SMALL_FILE + 1))
             except FileNotFoundError:
                 return None

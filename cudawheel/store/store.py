@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -299,14 +300,23 @@ def publish(stored: StoredWheel, wheelhouse: Path, beside: Mapping[str, bytes] |
         StoreError: the wheelhouse cannot be written.
     """
     target = wheelhouse / stored.wheel.name
-    with disk_errors(wheelhouse):
+    with ExitStack() as held, disk_errors(wheelhouse):
         wheelhouse.mkdir(parents=True, exist_ok=True)
         files = {wheelhouse / f"{stored.wheel.name}.json": record_text(stored.record).encode()}
         files |= {wheelhouse / f"{stored.wheel.name}{ending}": content for ending, content in (beside or {}).items()}
+        _one_at_a_time(wheelhouse, held)
         if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
             files[target] = stored.wheel.read_bytes()
         write_together(files)
     return target
+
+
+def _one_at_a_time(wheelhouse: Path, held: ExitStack) -> None:
+    """Wait until nobody else publishes there: of two wheels of one name, one's record could end up beside the other."""
+    handle = os.open(wheelhouse, os.O_RDONLY)
+    held.callback(os.close, handle)
+    with suppress(OSError):  # NFS locks no folders, and there it is left to chance
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def other_of_that_name(stored: StoredWheel, wheelhouse: Path) -> str:
