@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import http
 import os
 import secrets
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SECONDS_WITHOUT_DATA = 20.0
 _KINDS = {"": "file", "file": "file", "s3": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
+_ABSENT = {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE}
 _EXTRAS = {"s3": "s3", "gs": "gs"}
 
 
@@ -73,7 +75,8 @@ class Place:
             yield
         except FileNotFoundError as error:
             cause = error.__cause__
-            if self.kind == "http" and cause is not None and not isinstance(cause, FileNotFoundError):
+            absent = cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _ABSENT
+            if self.kind == "http" and cause is not None and not absent:
                 raise _no_answer(self.url, cause) from error
             raise
 
