@@ -76,9 +76,11 @@ def open_envelope(content: bytes, trusted: Sequence[PublicKey]) -> tuple[dict[st
 
 def _holds(key: PublicKey, signature: Signature, encoded: bytes) -> bool:
     from securesystemslib.exceptions import UnverifiedSignatureError  # noqa: PLC0415 - as above
+    from securesystemslib.signer import Signature  # noqa: PLC0415 - as above
 
     try:
-        key.key.verify_signature(signature, encoded)
+        # The library wants the key's own name on what it checks.
+        key.key.verify_signature(Signature(key.identifier, signature.signature), encoded)
     except UnverifiedSignatureError:
         return False
     return True
