@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
@@ -22,6 +23,9 @@ from cudawheel.verify.verdict import STATUSES
 
 # What is wrong comes first.
 _ORDER = ("failed", "known defect", "unproven", "proven")
+
+# Between the parts of a version, a file name or a path, of which numbers are none: `0.1.0+|cu.13.0.|torch.2.11`.
+_PARTS = re.compile(r"(?<=[+_/-])(?=[^+_/-])|(?<=\.)(?=[A-Za-z])")
 
 
 def render(survey: Survey, *, written: datetime) -> str:
@@ -83,6 +87,7 @@ def _environment() -> Environment:
         "moment": words.moment,
         "worst_first": lambda findings: sorted(findings, key=lambda finding: _ORDER.index(finding.status)),
         "counted": count,
+        "breakable": _breakable,
     }
     return environment
 
@@ -90,6 +95,11 @@ def _environment() -> Environment:
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template shows
     """Let nothing onto the page that cannot be shown; markup is our own."""
     return words.clean(value) if type(value) is str else value
+
+
+def _breakable(text: str) -> Markup:
+    """Let a name or version be broken where its parts end."""
+    return Markup("<wbr>").join(_PARTS.split(words.clean(text)))
 
 
 def _text(name: str) -> str:

@@ -109,9 +109,9 @@ class Survey:
 
     @property
     def gpus(self) -> Mapping[ComputeCapability, str]:
-        """The GPUs that any wheel here can meet, with the names that people know them by."""
+        """The GPUs that any wheel here can meet, the newest first, with the names that people know them by."""
         coded = [wheel for wheel in self.wheels if wheel.supports]
         everywhere_apart = (
             frozenset.intersection(*(wheel.apart for wheel in coded)) if coded else machines_of("aarch64")
         )
-        return {gpu: name for gpu, name in known_for().items() if gpu not in everywhere_apart}
+        return {gpu: name for gpu, name in sorted(known_for().items(), reverse=True) if gpu not in everywhere_apart}

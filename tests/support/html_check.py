@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+_VOID = frozenset({"meta", "link", "br", "img", "input", "hr", "wbr"})
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        return " ".join("".join(one if isinstance(one, str) else f" {one.text} " for one in self.content).split())
+        return " ".join("".join(_text_of(one) for one in self.content).split())
 
     def every(self, tag: str = "", *, kind: str = "") -> Iterator[Element]:
         """Every element within, of a tag and a class."""
@@ -28,6 +28,12 @@ class Element:
                 if tag in {"", one.tag} and (not kind or kind in one.attributes.get("class", "").split()):
                     yield one
                 yield from one.every(tag, kind=kind)
+
+
+def _text_of(one: Element | str) -> str:
+    if isinstance(one, str):
+        return one
+    return "" if one.tag == "wbr" else f" {one.text} "
 
 
 class _Strict(HTMLParser):

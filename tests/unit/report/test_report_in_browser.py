@@ -85,7 +85,7 @@ def test_the_dark_is_dark(page: Page, file: Path) -> None:
     [
         ("document.querySelector('th').removeAttribute('scope')", "no scope"),
         ("document.querySelector('dt').style.color = '#999'", "contrast 2.85"),
-        ("document.querySelector('h1').style.whiteSpace = 'pre'", "wide in a window of 400"),
+        ("document.querySelector('h1').style.minWidth = '401px'", "wide in a window of 400"),
         ("document.querySelector('.wide').tabIndex = -1", "no key gets there"),
         ("document.querySelector('img').alt = ''", "no alt"),
         ("document.querySelector('h2').outerHTML = '<h5>x</h5>'", "a level is left out"),
@@ -97,6 +97,20 @@ def test_the_checks_notice(spoil: str, complaint: str, page: Page, file: Path) -
     page.show(file, width=400)
     page.run(f"{OPEN_ALL}; {spoil}; 0")
     assert any(complaint in sentence for sentence in page.run(CHECKS)["wrong"])
+
+
+def test_no_rule_of_the_page_reaches_into_a_plot(page: Page, file: Path) -> None:
+    page.show(file, width=1280)
+    page.run(OPEN_ALL)
+    # Attributes of SVG give way to any rule of a style sheet.
+    changed = page.run(
+        "[...document.querySelectorAll('svg.cudawheel-timeline rect')].flatMap((one) => ['width', 'height']"
+        ".filter((side) => !one.getAttribute(side).endsWith('%') && "
+        "Math.abs(one[side].baseVal.value - parseFloat(getComputedStyle(one)[side])) > 0.01)"
+        ".map((side) => `${one.getAttribute('class')} ${side}`))"
+    )
+    assert changed == []
+    assert page.run("document.querySelectorAll('svg.cudawheel-timeline rect.bar').length") > 0
 
 
 def test_by_keyboard_alone(page: Page, file: Path) -> None:
