@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,7 @@ from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
 from cudawheel.provenance.keys import find_private_key
 from cudawheel.recipe.loading import load_recipe
+from cudawheel.toolchain.toolchain import ToolchainKind
 
 
 @click.command("build")
@@ -46,6 +48,13 @@ from cudawheel.recipe.loading import load_recipe
     metavar="URL",
     help="A store elsewhere to ask before building: a folder, s3://, gs:// or https://.",
 )
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PUBKEY",
+    help="Take a wheel out of the remote store only if this key has signed it; may be given more than once.",
+)
 @click.option("--all", "build_all", is_flag=True, help="Build every variant of the matrix, several side by side.")
 @click.option(
     "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
@@ -65,56 +74,66 @@ from cudawheel.recipe.loading import load_recipe
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
 @click.pass_context
-def command(  # noqa: PLR0913, PLR0917 - click passes options by name
+def command(
     context: click.Context,
     /,
     recipe: Path,
-    source: str | None,
-    toolchain: str,
-    redist_url: str,
-    wheelhouse: Path,
-    cache: Path | None,
-    no_cache: bool,  # noqa: FBT001 - click passes flags by name
-    remote_cache: str,
-    build_all: bool,  # noqa: FBT001
-    compiler_cache: bool,  # noqa: FBT001
-    network: bool,  # noqa: FBT001
-    lock: bool,  # noqa: FBT001
-    update_lock: bool,  # noqa: FBT001
-    signing_key: str,
+    build_all: bool,  # noqa: FBT001 - click passes flags by name
     as_json: bool,  # noqa: FBT001
-    memory_text: str | None,
-    jobs: int | None,
-    force: bool,  # noqa: FBT001
-    **words: str | None,
+    **options: Any,  # noqa: ANN401 - as click gives them
 ) -> None:
     """Build the wheel of RECIPE, prove it and put it into the wheelhouse.
 
     One variant is built: for this Python and the recipe's first torch, unless options choose another, or --all is
     given. A plot of memory and compilers against time lies beside the wheel.
     """
+    request = _read_request(recipe, **options)
+    context.exit(_build_all(request, as_json=as_json) if build_all else _build_one(request, as_json=as_json))
+
+
+def _read_request(  # noqa: PLR0913 - one argument an option
+    recipe: Path,
+    *,
+    source: str | None,
+    toolchain: ToolchainKind,
+    redist_url: str,
+    wheelhouse: Path,
+    cache: Path | None,
+    no_cache: bool,
+    remote_cache: str,
+    trust: tuple[Path, ...],
+    compiler_cache: bool,
+    network: bool,
+    lock: bool,
+    update_lock: bool,
+    signing_key: str,
+    memory_text: str | None,
+    jobs: int | None,
+    force: bool,
+    **words: str | None,
+) -> BuildRequest:
+    """Turn the words of the command line into a request."""
     selection = read_selection(toolchain=toolchain, **words)
-    allowed = read_budget(memory_text=memory_text, jobs=jobs, force=force)
     asked = selection.capabilities or load_recipe(recipe).recipe.capabilities.request
-    request = BuildRequest(
+    return BuildRequest(
         recipe=recipe,
         selection=selection,
         machine=this_machine(asked),
-        toolchain=toolchain,  # type: ignore[arg-type] # click.Choice lets nothing else through
+        toolchain=toolchain,
         redist_url=redist_url,
         source=source,
         wheelhouse=wheelhouse.absolute(),
         cache=cache_folder(cache).absolute(),
         reuse=not no_cache,
         remote=remote_cache,
-        allowed=allowed,
+        trusted=trust,
+        allowed=read_budget(memory_text=memory_text, jobs=jobs, force=force),
         compiler_cache=compiler_cache,
         network=network,
         lock="renew" if update_lock else "add" if lock else "use",
         signing_key=find_private_key(signing_key, keys_folder()) if signing_key else None,
         environ=dict(os.environ),
     )
-    context.exit(_build_all(request, as_json=as_json) if build_all else _build_one(request, as_json=as_json))
 
 
 def _build_one(request: BuildRequest, *, as_json: bool) -> int:

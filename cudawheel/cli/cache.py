@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +14,11 @@ import click
 
 from cudawheel.cli.cache_display import show_checked, show_entries, show_exchanged, show_pruned
 from cudawheel.cli.console import BuildProgress
-from cudawheel.cli.options import cache_folder, cache_option, parse_size
+from cudawheel.cli.options import cache_folder, cache_option, keys_folder, parse_size
 from cudawheel.errors import CudawheelError, StoredWheelError, UsageError
 from cudawheel.factory.checking import check_store
-from cudawheel.factory.exchange import NOT_SOUND, pull_all, push_all
+from cudawheel.factory.exchange import NOT_SOUND, pull_all, push_all, signed_by
+from cudawheel.factory.stranger import Check, require_sound
 from cudawheel.store.pruning import Limits
 from cudawheel.store.pruning import prune as prune_store
 from cudawheel.store.remote import RemoteStore
@@ -27,6 +29,16 @@ _AGE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhdw])", re.IGNORECAS
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SHORTEST_PREFIX = 4
 
+_signature_options = (
+    click.option("--require-signature", is_flag=True, help="Let pass only what a trusted key has signed."),
+    click.option(
+        "--trust",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="PUBKEY",
+        help="A public key to trust, instead of your own ones; with it a signature is required.",
+    ),
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 _fingerprints = click.argument("fingerprints", nargs=-1, metavar="[FINGERPRINT]...")
 _remote = click.argument("remote", metavar="REMOTE")
@@ -51,23 +63,28 @@ def list_(cache: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click pa
 
 
 @command.command("check")
+@_signature_options[0]
+@_signature_options[1]
 @_fingerprints
 @cache_option
 @_json_option
 @click.pass_context
-def check(
+def check(  # noqa: PLR0917 - click passes options by name
     context: click.Context,
     fingerprints: tuple[str, ...],
+    require_signature: bool,  # noqa: FBT001 - click passes flags by name
+    trust: tuple[Path, ...],
     cache: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Check the wheels, all or some: hash, RECORD, and the audit that they passed when they were built.
+    """Check wheels by hash, RECORD and audit, all or some.
 
     What is not sound is set aside under `damaged` and built again when it is next asked for; exit code 25.
     """
     store = _store(cache)
     wanted = _select(_names(store), fingerprints)
-    context.exit(_worst(show_checked(check_store(store, wanted), as_json=as_json)))
+    more = _signature(trust, required=require_signature)
+    context.exit(_worst(show_checked(check_store(store, wanted, more), as_json=as_json)))
 
 
 @command.command("prune")
@@ -85,7 +102,10 @@ def prune(  # noqa: PLR0917 - click passes options by name
     cache: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Remove wheels, the least recently used first; none that is being built or read."""
+    """Remove the least recently used wheels.
+
+    None that is being built or read goes, and none because of a clock that went back.
+    """
     if age_text is None and size_text is None and count is None:
         raise UsageError("nothing says what may stay", remedy="Give --age 30d, --size 10G or --count 100.")
     limits = Limits(
@@ -110,33 +130,53 @@ def push(
     cache: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Put wheels into a remote store, all or some; the first wheel of a fingerprint stays there."""
+    """Put wheels into a remote store, all or some.
+
+    The first wheel of a fingerprint stays there.
+    """
     store = _store(cache)
     wanted = _select(_names(store), fingerprints)
     context.exit(_worst(show_exchanged(push_all(store, RemoteStore(remote), wanted), as_json=as_json)))
 
 
 @command.command("pull")
+@_signature_options[0]
+@_signature_options[1]
 @_remote
 @_fingerprints
 @cache_option
 @_json_option
 @click.pass_context
-def pull(
+def pull(  # noqa: PLR0917 - click passes options by name
     context: click.Context,
     remote: str,
     fingerprints: tuple[str, ...],
+    require_signature: bool,  # noqa: FBT001 - click passes flags by name
+    trust: tuple[Path, ...],
     cache: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Take wheels out of a remote store, all or some, each checked as if a stranger had built it."""
+    """Take wheels out of a remote store, all or some.
+
+    Each is checked as if a stranger had built it: hash, RECORD, audit, and the signature where one is required.
+    """
     there = RemoteStore(remote)
+    require = partial(require_sound, more=_signature(trust, required=require_signature))
     # Those that are named in full need no list, which not every web server gives.
     complete = fingerprints and all(FINGERPRINT.fullmatch(text) for text in fingerprints)
     wanted = fingerprints if complete else _select(there.fingerprints(), fingerprints)
     with BuildProgress() as progress:
-        done = show_exchanged(pull_all(_store(cache), there, wanted, progress), as_json=as_json)
+        done = show_exchanged(pull_all(_store(cache), there, wanted, progress, require), as_json=as_json)
     context.exit(_worst(done))
+
+
+def _signature(trust: tuple[Path, ...], *, required: bool) -> tuple[Check, ...]:
+    """Give the check of signatures that was asked for, by the keys that are named, else by a person's own."""
+    if not required and not trust:
+        return ()
+    from cudawheel.provenance.keys import trusted_keys  # noqa: PLC0415 - few ask for signatures
+
+    return signed_by([key.path for key in trusted_keys(trust, keys_folder())])
 
 
 def _store(cache: Path | None) -> Store:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from cudawheel.errors import AuditError, CudawheelError, DiskFullError, RemoteStoreError, StoredWheelError, WheelError
+from cudawheel.errors import (
+    AuditError,
+    CudawheelError,
+    DiskFullError,
+    ProvenanceError,
+    RemoteStoreError,
+    StoredWheelError,
+    WheelError,
+)
 from cudawheel.factory.job import Job, first_known
 from cudawheel.factory.stranger import Check, require_readable, require_sound
 from cudawheel.files import disk_errors
@@ -107,6 +116,26 @@ def from_remote(jobs: list[Job], store: Store, url: str, progress: Progress, mor
     return job
 
 
+def signed_by(trusted: Sequence[Path]) -> tuple[Check, ...]:
+    """Give the check that one of some public keys has signed a wheel's provenance; none where no key is named.
+
+    Raises:
+        KeyFileError: a key cannot be read.
+        ExtraMissingError: `cudawheel[sign]` is not installed.
+    """
+    if not trusted:
+        return ()
+    from cudawheel.provenance.check import check_provenance  # noqa: PLC0415 - few ask for signatures
+    from cudawheel.provenance.keys import load_public_key  # noqa: PLC0415
+
+    keys = tuple(load_public_key(path) for path in trusted)
+
+    def check(stored: StoredWheel) -> None:
+        check_provenance(stored.wheel, keys)
+
+    return (check,)
+
+
 def _as_built_by(job: Job, more: Sequence[Check]) -> Callable[[StoredWheel], None]:
     def check(stored: StoredWheel) -> None:
         require_sound(stored, job, more)
@@ -161,8 +190,8 @@ def pull_all(
 def _pull(store: Store, remote: RemoteStore, fingerprint: str, progress: Progress, check: Check) -> Exchanged:
     try:
         return _pull_sound(store, remote, fingerprint, progress, check)
-    except NOT_SOUND as fault:
-        return Exchanged(fingerprint=fingerprint, result="not sound, not kept", fault=fault)
+    except (*NOT_SOUND, ProvenanceError) as fault:
+        return Exchanged(fingerprint=fingerprint, result="not kept", fault=fault)
 
 
 def _pull_sound(store: Store, remote: RemoteStore, fingerprint: str, progress: Progress, check: Check) -> Exchanged:

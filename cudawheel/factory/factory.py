@@ -64,9 +64,9 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
     if reuse and (found := _from_store(jobs, store, signing, progress)) is not None:
         return found
     if reuse and request.remote:
-        from cudawheel.factory.exchange import from_remote  # noqa: PLC0415 - as below
+        from cudawheel.factory.exchange import from_remote, signed_by  # noqa: PLC0415 - as below
 
-        taken = from_remote(jobs, store, request.remote, progress)
+        taken = from_remote(jobs, store, request.remote, progress, signed_by(request.trusted))
         if taken is not None and (found := _from_store([taken], store, signing, progress)) is not None:
             return found
     # What fetches, compiles and audits takes half a second to import; a wheel in the store need not wait for it.

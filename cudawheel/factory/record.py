@@ -30,10 +30,7 @@ def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: 
             "skipped": [{"label": label, "reason": reason} for label, reason in order.fetched.skipped],
         },
         "variant": _variant(order),
-        "promise": {
-            "cuda_required": order.settings.cuda == "required",
-            "external_libraries": list(order.loaded.recipe.wheel.external_libraries),
-        },
+        "promise": _promise(order),
         "toolchain": {
             "kind": built.tools.toolchain.kind,
             "cuda": str(built.tools.toolchain.version),
@@ -64,6 +61,14 @@ def build_record(order: BuildOrder, built: BuiltWheel, proof: Proof, *, source: 
         },
         "materials": materials(order, built, source=source),
         "audit": proof.findings,
+    }
+
+
+def _promise(order: BuildOrder) -> dict[str, Any]:
+    """Say what an audit must know that the variant does not tell, so that the wheel can be audited without a recipe."""
+    return {
+        "cuda_required": order.settings.cuda == "required",
+        "external_libraries": list(order.loaded.recipe.wheel.external_libraries),
     }
 
 

@@ -29,6 +29,7 @@ class BuildRequest:
         cache: where everything that outlives a build is kept.
         reuse: whether a wheel that was built before will do.
         remote: address of a store elsewhere that is asked before anything is built; empty for none.
+        trusted: files of public keys, one of which must have signed what comes from there; without any, none needs to.
         allowed: what of the machine may be used.
         compiler_cache: whether compilers run behind sccache.
         network: whether the package's backend may use the network.
@@ -48,6 +49,7 @@ class BuildRequest:
     cache: Path
     reuse: bool
     remote: str = ""
+    trusted: tuple[Path, ...] = ()
     allowed: BudgetRequest = field(default_factory=BudgetRequest)
     compiler_cache: bool = False
     network: bool = False

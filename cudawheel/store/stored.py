@@ -79,8 +79,9 @@ def parse_record(content: bytes, fingerprint: str) -> dict[str, Any]:
         ValueError: it is no JSON, lacks one of these, has a name that is not that of a file in the same folder, or is
             the record of another fingerprint.
     """
-    record = json.loads(content.decode("utf-8"))
-    wheel = record.get("wheel") if isinstance(record, dict) else None
+    plain = json.loads(content.decode("utf-8"))
+    record: dict[str, Any] = plain if isinstance(plain, dict) else {}
+    wheel = record.get("wheel")
     if not isinstance(wheel, dict):
         raise ValueError("the record does not say which wheel it is of")  # noqa: TRY004 - its content is wrong
     name, digest = wheel.get("file"), wheel.get("sha256")
