@@ -34,6 +34,7 @@ OURS = "ours"
 CHUNK = 8192
 FEATURES, SIDE, WIDTH, DEPTH, RADIUS = 40, 64, 64, 9, 0.87
 CHECKED_POINTS = 20_000
+PART_POINTS, REPEATS = 1 << 17, 50
 # Keeps the size of what goes through linear maps with SiLU between them.
 GAIN = 1.6
 COLUMN_WISE = (16, 17, 18, 20)
@@ -103,6 +104,34 @@ def float64_error(field: TriplaneField, points: Tensor, density: Tensor) -> floa
     return float(((density[some].double() - expected) / expected).abs().max())
 
 
+def parts(field: TriplaneField, size: int, device: torch.device) -> dict[str, float]:
+    """Time the operations of the decoder by themselves on portions of one size.
+
+    Returns:
+        milliseconds of each operation once for every point of the grid.
+    """
+    hidden, last = field.decoder.linear_layers[1], field.decoder.linear_layers[-1]
+    features = torch.rand(PART_POINTS, WIDTH, device=device)
+    operations: dict[str, Callable[[], Tensor]] = {
+        "sum of two, in place": lambda: features.add_(features),
+        "SiLU, in place": lambda: functional.silu(features, inplace=True),
+        "linear, 64 to 64": lambda: functional.linear(features, hidden.weight, hidden.bias),
+        "linear, 64 to 1": lambda: functional.linear(features, last.weight[:1], last.bias[:1]),
+        "matrix times vector, 64 to 1": lambda: torch.mv(features, last.weight[0]),
+        "linear, 64 to 4": lambda: functional.linear(features, last.weight, last.bias),
+    }
+    repeated = {name: partial(repeat, operation) for name, operation in operations.items()}
+    results = in_turns(repeated, device=device, rounds=3)
+    scale = size**3 / (PART_POINTS * REPEATS)
+    return {name: result["median"] * scale for name, result in results.items() if "median" in result}
+
+
+def repeat(operation: Callable[[], Tensor]) -> None:
+    """Do one thing several times, without a wait between."""
+    for _ in range(REPEATS):
+        operation()
+
+
 def main() -> None:
     """Compare all ways."""
     chosen = options()
@@ -130,9 +159,13 @@ def main() -> None:
     errors = {name: result["error_to_float64"] for name, result in results.items() if "error" not in result}
     print(f"largest relative distance from float64 at {CHECKED_POINTS} points:")
     print("\n".join(f"{name:>40}  {error:.2e}" for name, error in errors.items()))
+    with full_float32():
+        alone = parts(field, size, device)
+    print(f"operations alone, in portions of {PART_POINTS} points, once for all points of the grid:")
+    print("\n".join(f"{name:>40}  {taken:9.2f} ms" for name, taken in alone.items()))
     spread = ways[OURS]().log().std()
     print(f"standard deviation of the raw density: {float(spread):.2f}")
-    keep(chosen.json, device, {"resolution": size, "results": results})
+    keep(chosen.json, device, {"resolution": size, "results": results, "operations": alone})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torchmcubes
 from torch import Tensor
 
 # Of one turn, as many extractions as fit into this many seconds, within these bounds.
-SECONDS = 0.3
+SECONDS = 0.2
 LEAST, MOST = 3, 10
 
 DEVICE = torch.device(sys.argv[1])
