@@ -20,6 +20,10 @@ TEXTURE_RESOLUTION = 2048
 
 _SMALLEST_GAP = 2
 _GAP = 1 / 256
+# Points of a triangle, by the weights of its corners.
+_LATTICE = (
+    np.array([[4, 0, 0], [0, 4, 0], [0, 0, 4], [2, 2, 0], [0, 2, 2], [2, 0, 2], [2, 1, 1], [1, 2, 1], [1, 1, 2]]) / 4
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,16 +69,43 @@ def bake_texture(
     gap = max(_SMALLEST_GAP, round(resolution * _GAP))
     vertices = mesh.vertices.cpu().numpy()
     owners, faces, places = _unwrapped(vertices, mesh.faces.cpu().numpy(), resolution, gap)
+    texels, of_faces, weights = _covered(places, faces, resolution)
+    points = np.einsum("nk,nkc->nc", weights, vertices[owners[faces[of_faces]]])
+    raw = field.raw(torch.from_numpy(points).to(field.planes), chunk_size=chunk_size, progress=progress, tell=tell)
+    picture = np.zeros((resolution**2, 3), dtype=np.uint8)
+    picture[texels] = (field.colour(raw) * 255).round().clamp(0, 255).byte().cpu().numpy()
+    covered = np.zeros(resolution**2, dtype=bool)
+    covered[texels] = True
+    square = (resolution, resolution)
+    return Texture(
+        picture=Image.fromarray(_spread(picture.reshape(*square, 3), covered.reshape(square), gap)),
+        places=places,
+        vertices=owners,
+        faces=faces,
+    )
+
+
+def _covered(
+    places: npt.NDArray[np.float32], faces: npt.NDArray[np.int64], resolution: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Say which texels faces cover: their numbers (N,), the face on each (N,), and the weights of its corners (N, 3).
+
+    A texel belongs to the face on its middle. Where none is, some face may touch it all the same, and thin ones may
+    have no middle on them at all: those get the texels that a few points of theirs lie on.
+    """
     # Rows of a picture go down, the places go up.
-    texels = np.stack([places[:, 0], 1 - places[:, 1]], axis=1).astype(np.float64) * resolution
-    seen = rasterise(texels, np.zeros(len(texels)), faces, resolution, resolution)
-    covered = seen.covered
-    corners = vertices[owners[faces[seen.face[covered]]]]
-    points = torch.from_numpy(np.einsum("nk,nkc->nc", seen.weights[covered], corners)).to(field.planes)
-    colours = field.colour(field.raw(points, chunk_size=chunk_size, progress=progress, tell=tell))
-    picture = np.zeros((resolution, resolution, 3), dtype=np.uint8)
-    picture[covered] = (colours * 255).round().clamp(0, 255).byte().cpu().numpy()
-    return Texture(picture=Image.fromarray(_spread(picture, covered, gap)), places=places, vertices=owners, faces=faces)
+    at = np.stack([places[:, 0], 1 - places[:, 1]], axis=1).astype(np.float64) * resolution
+    seen = rasterise(at, np.zeros(len(at)), faces, resolution, resolution)
+    points = np.einsum("lk,fkc->flc", _LATTICE, at[faces]).reshape(-1, 2)
+    columns, rows = np.clip(points.astype(np.int64), 0, resolution - 1).T
+    touched, first = np.unique(rows * resolution + columns, return_index=True)
+    fresh = ~seen.covered.ravel()[touched]
+    face, point = np.divmod(first[fresh], len(_LATTICE))
+    return (
+        np.concatenate([np.flatnonzero(seen.covered), touched[fresh]]),
+        np.concatenate([seen.face[seen.covered], face]),
+        np.concatenate([seen.weights[seen.covered], _LATTICE[point]]),
+    )
 
 
 def _unwrapped(
