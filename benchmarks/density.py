@@ -112,9 +112,10 @@ def parts(field: TriplaneField, size: int, device: torch.device) -> dict[str, fl
     """
     hidden, last = field.decoder.linear_layers[1], field.decoder.linear_layers[-1]
     features = torch.rand(PART_POINTS, WIDTH, device=device)
+    others = features.clone()
     operations: dict[str, Callable[[], Tensor]] = {
-        "sum of two, in place": lambda: features.add_(features),
-        "SiLU, in place": lambda: functional.silu(features, inplace=True),
+        "sum of two": lambda: torch.add(features, features, out=others),
+        "SiLU, in place": lambda: functional.silu(others, inplace=True),
         "linear, 64 to 64": lambda: functional.linear(features, hidden.weight, hidden.bias),
         "linear, 64 to 1": lambda: functional.linear(features, last.weight[:1], last.bias[:1]),
         "matrix times vector, 64 to 1": lambda: torch.mv(features, last.weight[0]),
