@@ -15,6 +15,7 @@ from packaging.version import Version
 from cudawheel.errors import WheelError
 from cudawheel.files import sha256_of
 from cudawheel.index.model import is_channel_name
+from cudawheel.wheel.archive import open_archive
 from cudawheel.wheel.reading import Wheel
 
 _ANEW = "Build it again, or take it out of the wheelhouse."
@@ -99,15 +100,22 @@ def examine(path: Path) -> Examined:
     return examined
 
 
-def read_metadata(path: Path) -> bytes:
-    """Give a wheel's METADATA, byte for byte.
+def read_metadata(path: Path, sha256: str) -> bytes:
+    """Give the METADATA of a wheel that was examined before, byte for byte.
+
+    Args:
+        path: the wheel.
+        sha256: what was found of its METADATA then.
 
     Raises:
-        WheelError: the wheel cannot be read.
+        WheelError: the wheel cannot be read, or is no longer that one.
     """
-    wheel = Wheel.read(path)
-    with wheel.open(f"{wheel.dist_info}/METADATA") as source:
-        return source.read()
+    with open_archive(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
+        content = archive.read(names[0]) if names else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise WheelError(f"{path.name} has other metadata than before", remedy="Read the wheelhouse again.")
+    return content
 
 
 def _recorded_sha256(path: Path) -> str:

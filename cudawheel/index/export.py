@@ -33,6 +33,7 @@ MARKER = ".cudawheel-index"
 
 _FORMATS = {"index.html": Format.HTML, "index.json": Format.JSON_V1}
 _PAGES = "simple"
+_NEW = ".new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +85,9 @@ def _export(index: Index, folder: Path) -> Exported:
     present = dict(_present(folder))
     added = 0
     for file in index.files.values():
-        if present.get(file.place) != file.size:
+        if present.get(file.place) != file.size or f"{file.place}.metadata" not in present:
             _put_wheel(file, folder)
             added += 1
-        if f"{file.place}.metadata" not in present:
-            _put(folder / f"{file.place}.metadata", read_metadata(folder / file.place))
     pages = dict(_pages(index))
     changed = {
         folder / path: page
@@ -128,21 +127,27 @@ def _project_pages(channel: Channel) -> Iterator[tuple[str, bytes]]:
 
 
 def _put_wheel(file: File, folder: Path) -> None:
-    """Link a wheel to its place, or copy it where that is another disk."""
-    target = folder / file.place
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / ".partial"  # the folder is this wheel's own, and the lock is held
+    """Put a wheel and its METADATA to their place, by one rename of a folder that holds the two."""
+    target = (folder / file.place).parent
+    new = folder / WHEELS / _NEW  # there is one at a time: the lock is held
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    wheel, metadata = new / file.name, new / f"{file.name}.metadata"
     try:
-        temporary.unlink(missing_ok=True)
-        _link_or_copy(file, temporary)
-        status = temporary.stat()
+        _link_or_copy(file, wheel)
+        status = wheel.stat()
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
             raise _changed(file)
-        temporary.replace(target)
+        metadata.write_bytes(read_metadata(wheel, file.metadata_sha256))
     except FileNotFoundError as gone:
         raise _changed(file) from gone
-    finally:
-        temporary.unlink(missing_ok=True)
+    try:
+        new.rename(target)
+    except OSError:
+        # The folder is there: for the same bytes under another name, or since one of the two was lost or damaged.
+        for path in (wheel, metadata):
+            path.replace(target / path.name)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _link_or_copy(file: File, target: Path) -> None:
@@ -152,10 +157,6 @@ def _link_or_copy(file: File, target: Path) -> None:
         shutil.copyfile(file.path, target)
         target.chmod(0o644)
         os.utime(target, ns=(file.modified_ns, file.modified_ns))
-
-
-def _put(target: Path, content: bytes) -> None:
-    write_together({target: content})
 
 
 def _changed(file: File) -> StoreError:

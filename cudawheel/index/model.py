@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
@@ -42,6 +43,9 @@ def channel_of(version: Version) -> str:
 def is_channel_name(name: str) -> bool:
     """Say whether a name is reserved for a channel, so that no project can be listed under it."""
     return _CHANNEL.fullmatch(name) is not None
+
+
+_quoted = lru_cache(maxsize=1 << 16)(quote)  # each wheel stands on several pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ class File:
     @property
     def url(self) -> str:
         """The place as the path of a URL. `+` is escaped, which buckets would take for a space."""
-        return quote(self.place)
+        return _quoted(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

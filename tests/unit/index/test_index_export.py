@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +260,25 @@ def test_a_page_that_was_changed_by_hand_is_put_right(site: Site) -> None:
     page.write_bytes(content.replace(b"demo-ext", b"evil-ext"))
     assert site.export().pages == 1
     assert page.read_bytes() == content
+
+
+def test_what_was_lost_or_damaged_is_put_in_again(site: Site) -> None:
+    site.export()
+    whole = site.files()
+    copy = site.folder / place_of(site.wheel)
+    for path in (copy, copy.with_name(f"{copy.name}.metadata")):
+        path.unlink()
+        assert site.export().added == 1
+        assert site.files() == whole
+    copy.unlink()  # it is a link to the genuine one
+    copy.write_bytes(b"short")
+    assert site.export().added == 1
+    assert site.files() == whole
+
+
+def test_the_same_bytes_under_two_names(site: Site) -> None:
+    other = site.wheel.with_name("demo_ext-1.0+cu.13.0-1-py3-none-any.whl")
+    shutil.copyfile(site.wheel, other)
+    assert site.export().added == 4
+    assert {place_of(site.wheel), place_of(other), f"{place_of(other)}.metadata"} <= site.files().keys()
+    assert site.export() == Exported(wheels=4, added=0, pages=0, removed=0)
