@@ -131,7 +131,7 @@ def signed_by(trusted: Sequence[Path]) -> tuple[Check, ...]:
     keys = tuple(load_public_key(path) for path in trusted)
 
     def check(stored: StoredWheel) -> None:
-        check_provenance(stored.wheel, keys)
+        check_provenance(stored.wheel, keys, fingerprint=str(stored.record.get("fingerprint", "")))
 
     return (check,)
 

@@ -44,7 +44,7 @@ class Signing:
         from cudawheel.provenance.check import check_provenance  # noqa: PLC0415 - few builds are signed
 
         try:
-            check_provenance(stored.wheel, (self.key.public,))
+            check_provenance(stored.wheel, (self.key.public,), fingerprint=_fingerprint(stored))
         except ProvenanceError as error:
             progress.note(f"built again to be signed: {error.what}")
             return None
@@ -58,3 +58,7 @@ class Signing:
         from cudawheel.provenance.statement import make_statement  # noqa: PLC0415
 
         return {IN_STORE: sign(make_statement(record), self.key)}
+
+
+def _fingerprint(stored: StoredWheel) -> str:
+    return str(stored.record.get("fingerprint", ""))

@@ -36,19 +36,27 @@ def provenance_of(wheel: Path) -> Path:
     return in_store if in_store.is_file() and not beside.is_file() else beside
 
 
-def check_provenance(wheel: Path, trusted: Sequence[PublicKey], *, envelope: bytes | None = None) -> Attested:
+def check_provenance(
+    wheel: Path,
+    trusted: Sequence[PublicKey],
+    *,
+    envelope: bytes | None = None,
+    fingerprint: str | None = None,
+) -> Attested:
     """Let a wheel pass whose provenance is signed by a trusted key and is that of these very bytes.
 
     Args:
         wheel: the file.
         trusted: keys whose word counts.
         envelope: the provenance, where it does not lie beside the wheel.
+        fingerprint: of the inputs that the wheel should have been built from, where that is known. Without it a store
+            could hand out an older wheel of the same name that was signed as well.
 
     Raises:
         UnsignedError: there is no provenance, or nobody has signed it.
         UnknownKeyError: somebody else has.
         TamperedError: it was changed after a trusted key signed it.
-        WrongWheelError: it is genuine, and names other bytes.
+        WrongWheelError: it is genuine, and names other bytes, or other inputs.
         ProvenanceError: it is no SLSA provenance, or cannot be read.
         ExtraMissingError: `cudawheel[sign]` is not installed.
     """
@@ -64,6 +72,8 @@ def check_provenance(wheel: Path, trusted: Sequence[PublicKey], *, envelope: byt
         statement, key = open_envelope(content, trusted)
         _require_provenance(statement)
         _require_subject(statement, wheel)
+        if fingerprint is not None:
+            _require_inputs(statement, fingerprint)
     except ProvenanceError as error:
         # Which of many wheels it is stands in front, and the kind of error stays.
         raise type(error)(f"{wheel.name}: {error.what}", why=error.why, remedy=error.remedy) from error
@@ -105,4 +115,16 @@ def _require_subject(statement: dict[str, Any], wheel: Path) -> None:
             why=f"the file has sha256 {found}; the provenance names "
             + (", ".join(f"{name} with {digest}" for name, digest in named.items()) or "no file"),
             remedy="Do not use the wheel. Fetch wheel and provenance again, or build it.",
+        )
+
+
+def _require_inputs(statement: dict[str, Any], fingerprint: str) -> None:
+    found: object = statement
+    for name in ("predicate", "buildDefinition", "internalParameters", "fingerprint"):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found != fingerprint:
+        raise WrongWheelError(
+            "its provenance is that of a build from other inputs",
+            why=f"expected fingerprint {fingerprint or 'unknown'}\nfound    fingerprint {found}",
+            remedy="It may be an older wheel of the same name. Do not use it here; build it.",
         )

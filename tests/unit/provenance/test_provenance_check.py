@@ -190,6 +190,28 @@ def test_a_statement_that_names_no_such_file_is_of_another_wheel(
     assert type(refusal(wheel, trusted)) is WrongWheelError
 
 
+FINGERPRINT = {"predicate": {"buildDefinition": {"internalParameters": {"fingerprint": "f" * 64}}}}
+
+
+def test_an_older_wheel_of_the_same_name_does_not_pass_for_another_build(
+    wheel: Path, trusted: tuple[PublicKey, ...], key: PrivateKey
+) -> None:
+    provenance_of(wheel).write_bytes(sign(statement_of(wheel, **FINGERPRINT), key))
+    assert check_provenance(wheel, trusted, fingerprint="f" * 64)
+    for other in ("e" * 64, ""):
+        with pytest.raises(WrongWheelError, match="other inputs"):
+            check_provenance(wheel, trusted, fingerprint=other)
+
+
+@pytest.mark.parametrize("predicate", [None, [], {}, {"buildDefinition": 3}])
+def test_provenance_that_names_no_inputs_is_of_no_build_that_is_known(
+    predicate: object, wheel: Path, trusted: tuple[PublicKey, ...], key: PrivateKey
+) -> None:
+    provenance_of(wheel).write_bytes(sign(statement_of(wheel, predicate=predicate), key))
+    with pytest.raises(WrongWheelError, match="other inputs"):
+        check_provenance(wheel, trusted, fingerprint="f" * 64)
+
+
 @pytest.mark.parametrize(
     "content",
     [
