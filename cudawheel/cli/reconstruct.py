@@ -59,7 +59,7 @@ def _network_options(command: _Command) -> _Command:
 
 def _mesh_options(command: _Command) -> _Command:
     """Add what is to be made of a field."""
-    size = {"show_default": True, "metavar": "N"}
+    size: dict[str, Any] = {"show_default": True, "metavar": "N"}
     options = (
         click.option(
             "--chunk-size", type=click.IntRange(min=0), metavar="N", help="Points at a time; default: by memory."

@@ -107,7 +107,7 @@ def vertex_normals(vertices: Array, faces: Indices) -> Array:
     """Give the normals of length 1 of vertices, (V, 3): of the faces around each, the larger ones counting more."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     across = np.cross(b - a, c - a)
-    summed = np.stack(
+    summed: Array = np.stack(
         [np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)], axis=1
     )
     return _unit(summed)

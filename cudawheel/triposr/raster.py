@@ -78,7 +78,7 @@ def _offer(
     shape: tuple[int, int],
 ) -> None:
     """Let pixels, (T, P, 2), have triangles where these cover them and are nearer than what they have."""
-    weights = _weights(pixels + 0.5, corners[:, None])
+    weights = _weights(pixels.astype(np.float64) + 0.5, corners[:, None])
     inside = (weights >= _EDGE).all(axis=-1) & (pixels < np.array(shape[::-1])).all(axis=-1)
     triangle, pixel = np.nonzero(inside)
     at = np.einsum("ij,ij->i", weights[triangle, pixel], depth[triangle])
