@@ -9,8 +9,10 @@ import click
 from rich.markup import escape
 
 from cudawheel.cli.console import out
+from cudawheel.cli.options import keys_folder
 from cudawheel.errors import UsageError
 from cudawheel.files import disk_errors, write_atomically
+from cudawheel.provenance.keys import PUBLIC, trusted_keys
 from cudawheel.report.page import render
 from cudawheel.report.survey import survey
 from cudawheel.schedule.plot_scale import count
@@ -27,7 +29,14 @@ from cudawheel.schedule.plot_scale import count
     show_default=True,
     help="The page.",
 )
-def command(wheelhouse: Path, page: Path) -> None:
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PUBKEY",
+    help="A public key to check signatures with, instead of your own ones.",
+)
+def command(wheelhouse: Path, page: Path, trust: tuple[Path, ...]) -> None:
     """Write all that is known of the wheels in WHEELHOUSE onto one HTML page.
 
     Which wheel runs on which GPU, what its build cost, what the audit and the verification found, and where it comes
@@ -37,7 +46,9 @@ def command(wheelhouse: Path, page: Path) -> None:
         raise UsageError(
             f"there is no folder {wheelhouse}", remedy="Name the wheelhouse: cudawheel report path/to/wheelhouse."
         )
-    found = survey(wheelhouse, leave_out=[page])
+    own = keys_folder()
+    trusted = trusted_keys(trust, own) if trust or any(own.glob(f"*{PUBLIC}")) else ()
+    found = survey(wheelhouse, trusted=trusted, leave_out=[page])
     text = render(found, written=datetime.now(tz=timezone.utc))
     with disk_errors(page.parent):
         page.parent.mkdir(parents=True, exist_ok=True)

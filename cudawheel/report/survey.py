@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -15,6 +15,7 @@ from cudawheel.errors import WheelError
 from cudawheel.index.model import OVERALL, File
 from cudawheel.index.scan import Scanner
 from cudawheel.model.capability import ComputeCapability, Support
+from cudawheel.provenance.keys import PublicKey
 from cudawheel.report.attestation import read_attestation
 from cudawheel.report.build_record import first_fault, read_record
 from cudawheel.report.pictures import read_pictures
@@ -31,13 +32,14 @@ _VERDICT = TypeAdapter(Verdict)
 _CPYTHON = re.compile(r"cp(\d)(\d+)", re.ASCII)
 
 
-def survey(wheelhouse: Path, *, leave_out: Iterable[Path] = ()) -> Survey:
+def survey(wheelhouse: Path, *, trusted: Sequence[PublicKey] = (), leave_out: Iterable[Path] = ()) -> Survey:
     """Read a wheelhouse with all its folders.
 
     Which wheels are sound is for the index to say: what it offers is here, and what it refuses is refused here.
 
     Args:
         wheelhouse: the folder.
+        trusted: keys to check signatures with; with none they are not checked.
         leave_out: files that are not to be called stray, such as an earlier report.
 
     Raises:
@@ -49,7 +51,7 @@ def survey(wheelhouse: Path, *, leave_out: Iterable[Path] = ()) -> Survey:
     for file in files:
         path = file.path.relative_to(wheelhouse).as_posix()
         try:
-            wheels.append(_read(file, path))
+            wheels.append(_read(file, path, trusted))
         except WheelError as fault:
             refused.append(Trouble(path=path, reason=" ".join(f"{fault.what}. {fault.why}".split())))
     known = {path.resolve() for path in leave_out}
@@ -89,7 +91,7 @@ def _strays(others: Iterable[Trouble], wheels: Collection[str]) -> Iterator[Trou
             yield one
 
 
-def _read(file: File, path: str) -> WheelFacts:
+def _read(file: File, path: str, trusted: Sequence[PublicKey]) -> WheelFacts:
     wheel = Wheel.read(file.path)
     inspection = inspect_wheel(wheel)
     apart = _out_of_reach(inspection)
@@ -107,7 +109,7 @@ def _read(file: File, path: str) -> WheelFacts:
         supports={gpu: support for gpu in known_for() if (support := _support(inspection, gpu, apart)) is not None},
         apart=apart,
         yanked=file.yanked,
-        evidence=_evidence(file),
+        evidence=_evidence(file, trusted),
     )
 
 
@@ -132,11 +134,11 @@ def _python(tag: Tag) -> str:
     return version if tag.abi == tag.interpreter else f"{version} ({tag.abi})"
 
 
-def _evidence(file: File) -> Evidence:
+def _evidence(file: File, trusted: Sequence[PublicKey]) -> Evidence:
     record, record_fault = read_record(file.path)
     folder = file.path.with_suffix(VERIFIED)
     verdict, verdict_fault = _verdict(folder, file.sha256)
-    attestation, attestation_fault = read_attestation(file.path, file.sha256)
+    attestation, attestation_fault = read_attestation(file.path, file.sha256, trusted)
     shown = (name for finding in verdict.findings for name in finding.pictures) if verdict else ()
     return Evidence(
         record=record,

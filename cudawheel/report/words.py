@@ -16,6 +16,7 @@ from cudawheel.report.build_record import BuildRecord
 from cudawheel.report.values import Survey, WheelFacts
 from cudawheel.schedule.plot_scale import count, duration, memory
 from cudawheel.verify.page import answer_of
+from cudawheel.verify.verdict import Verdict
 
 # A control character is an error in HTML; marks of direction would let a name read as another.
 _UNSHOWN = re.compile(
@@ -104,12 +105,27 @@ def verification(wheel: WheelFacts) -> Badge:
     return Badge("good", "✓", "proven") if verdict.proven else Badge("known", "!", "proven in part")
 
 
+def untried(verdict: Verdict) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Give the reasons for which checks were not tried, each with the checks: they are many, and the reasons few."""
+    reasons: dict[str, list[str]] = {}
+    for finding in verdict.findings:
+        if finding.status == "unproven":
+            reasons.setdefault(f"on {finding.device}: {finding.detail or 'no reason given'}", []).append(finding.name)
+    return tuple((reason, tuple(names)) for reason, names in reasons.items())
+
+
+_SIGNATURES = {
+    "right": Badge("good", "✓", "signed, checked"),
+    "by an unknown key": Badge("known", "!", "signed by an unknown key"),
+    "not checked": Badge("known", "!", "signed, not checked"),
+}
+
+
 def signature(wheel: WheelFacts) -> Badge:
-    """Say whether somebody claims to have signed it."""
+    """Say whether somebody has signed it, and what is known of that."""
     if wheel.evidence.attestation is not None:
-        return Badge("known", "!", "signed, not checked here")
-    fault = wheel.evidence.attestation_fault
-    return Badge("bad", "✗", "not readable") if fault else Badge("dim", "·", "not signed")
+        return _SIGNATURES[wheel.evidence.attestation.standing]
+    return Badge("bad", "✗", "not valid") if wheel.evidence.attestation_fault else Badge("dim", "·", "not signed")
 
 
 def checks(record: BuildRecord, running: str) -> tuple[tuple[str, str], ...]:

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         ),
         "triposr": "errors",
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
-        "report": "errors files model data schedule wheel audit store index verify",
+        "report": "errors files model data schedule wheel audit provenance store index verify",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
             "audit provenance store index factory verify report triposr"

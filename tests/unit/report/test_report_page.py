@@ -7,13 +7,14 @@ import hashlib
 import re
 from datetime import datetime, timezone
 
+import html5lib
 import pytest
 from html_check import Element, read_page
 from report_values import full_wheel, make_record, make_survey, make_wheel
 from verdict_values import CAUGHT, ESCAPED, finding, verdict
 
 from cudawheel.report import words
-from cudawheel.report.attestation import Attestation
+from cudawheel.report.attestation import Attestation, Standing
 from cudawheel.report.page import render
 from cudawheel.report.values import Evidence, Survey, Trouble
 
@@ -103,15 +104,34 @@ def test_what_was_verified_is_shown_with_its_pictures() -> None:
     assert page.text.index("sphere on cpu") < page.text.index("cube on cpu"), "what is wrong comes first"
 
 
+def test_checks_that_were_not_tried_stand_together_by_the_reason() -> None:
+    lacking = [finding("unproven", "cuda", name=name, detail="no GPU") for name in ("cube", "torus")]
+    judged = verdict(*lacking, finding("unproven", name="scene", detail="no file"), finding(name="sphere"))
+    page = page_of(make_survey(full_wheel(verdict=judged)))
+    (shown,) = page.every("article")
+    assert [one.text for one in shown.every("section", kind="finding")][:2] == [
+        "· unproven · 2 checks on cuda: no GPU: cube, torus",
+        "· unproven · 1 check on cpu: no file: scene",
+    ]
+
+
 def test_provenance_names_source_hash_tools_and_who_signed() -> None:
     signed = Attestation(keys=("ed25519:abcd",), predicate_type="https://slsa.dev/provenance/v1", builder="me")
     text = page_of(make_survey(full_wheel(attestation=signed))).text
     for part in (
         "3381600ddc3d2e4d74222f8495866be5fafbace4", "upstream: not reachable", "f" * 64, "13.0.88 (package)",
-        "gcc 12.2.0", "torch==2.11.0", "7.0: removed in CUDA 13.0", "ed25519:abcd", "signed, not checked here",
+        "gcc 12.2.0", "torch==2.11.0", "7.0: removed in CUDA 13.0", "ed25519:abcd", "signed, not checked",
         "pip install --find-links wheelhouse tiny-ext==1.0+cu.13.0.torch.2.11",
     ):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("standing", "kind"), [("right", "good"), ("by an unknown key", "known"), ("not checked", "known")]
+)
+def test_a_signature_counts_as_good_only_where_it_was_checked(standing: Standing, kind: str) -> None:
+    signed = Attestation(keys=("abcd",), predicate_type="x", builder="me", standing=standing)
+    assert words.signature(full_wheel(attestation=signed)).kind == kind
 
 
 def test_what_is_missing_damaged_or_stray_is_said() -> None:
@@ -185,6 +205,12 @@ def test_nothing_hostile_gets_onto_the_page() -> None:
     assert not [one for one in page.every("a") if not re.match("#|https?://", one.attributes["href"])]
     assert not re.search("[\x00\u202e]", text)
     assert "{{ 7 * 7 }}" in page.text
+
+
+def test_a_strict_parser_has_nothing_against_the_page() -> None:
+    shown = full_wheel(verdict=verdict(finding(pictures=("p",)), finding("unproven")), pictures={"p": PICTURE})
+    survey = make_survey(shown, make_wheel("0.9", carries=""), strays=(Trouble(path=HOSTILE, reason=HOSTILE),))
+    html5lib.HTMLParser(strict=True).parse(render(survey, written=WRITTEN))
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_forbids_it() -> None:

@@ -18,9 +18,12 @@ from small_packages import sha256, write_wheel
 from verdict_values import finding, verdict
 
 from cudawheel.errors import StoreError
+from cudawheel.provenance.envelope import SUFFIX, sign
+from cudawheel.provenance.keys import PrivateKey, PublicKey, new_key
+from cudawheel.provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE
 from cudawheel.report.pictures import scale_down
 from cudawheel.report.survey import survey
-from cudawheel.report.values import WheelFacts
+from cudawheel.report.values import Evidence, WheelFacts
 
 
 def put(folder: Path, name: str = "tiny-ext", version: str = "1.0") -> Path:
@@ -221,6 +224,48 @@ def test_an_attestation_that_is_not_about_the_wheel_does_not_count(changes: dict
     evidence = only(tmp_path).evidence
     assert evidence.attestation is None
     assert evidence.attestation_fault
+
+
+def sign_wheel(wheel: Path, key: PrivateKey) -> Path:
+    digest = sha256(wheel.read_bytes())
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": wheel.name, "digest": {"sha256": digest}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {},
+    }
+    path = wheel.with_name(f"{wheel.name}{SUFFIX}")
+    path.write_bytes(sign(statement, key))
+    return path
+
+
+def test_a_signature_is_checked_with_the_keys_that_are_trusted(tmp_path: Path) -> None:
+    mine, other = (new_key(tmp_path / "keys", name) for name in ("mine", "other"))
+    wheelhouse = tmp_path / "wheelhouse"
+    path = sign_wheel(put(wheelhouse), mine)
+
+    def found(*trusted: PublicKey) -> Evidence:
+        (wheel,) = survey(wheelhouse, trusted=trusted).wheels
+        return wheel.evidence
+
+    def standing(*trusted: PublicKey) -> str:
+        attestation = found(*trusted).attestation
+        assert attestation is not None
+        return attestation.standing
+
+    assert standing() == "not checked"
+    assert standing(mine.public) == "right"
+    assert standing(other.public) == "by an unknown key"
+    assert standing(other.public, mine.public) == "right"
+    envelope = json.loads(path.read_text())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"] = {"runDetails": {"builder": {"id": "somebody else"}}}
+    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    path.write_text(json.dumps(envelope))
+    evidence = found(mine.public)
+    assert evidence.attestation is None
+    assert "changed after it was signed" in evidence.attestation_fault
+    assert str(tmp_path) not in evidence.attestation_fault, "others read the page"
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "..", ".", "", "link.png", "text.png", "none.png"])
