@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -54,7 +55,7 @@ def other_types(subject: Subject, device: str) -> Measured:
     attempts: dict[str, Callable[[], object]] = {}
     for kind in (torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.bool):
         points = torch.ones((1, 5, 3), device=device).to(kind)
-        attempts[str(kind)] = lambda points=points: subject.knn(points, points, None, None, 1)
+        attempts[str(kind)] = functools.partial(subject.knn, points, points, None, None, 1)
     single = torch.ones((1, 5, 3), device=device)
     attempts["float32 among float64"] = lambda: subject.knn(single, single.double(), None, None, 1)
     counts = torch.full((1,), 5, dtype=torch.int32, device=device)
@@ -88,7 +89,7 @@ def other_shapes(subject: Subject, device: str) -> Measured:
         "a single cloud without batch": torch.ones((5, 3), device=device),
     }
     attempts: dict[str, Callable[[], object]] = {
-        f"{what}: {name}": lambda call=call, other=other: call(points, other)
+        f"{what}: {name}": functools.partial(call, points, other)
         for what, call in functions.items()
         for name, other in others.items()
     }

@@ -37,7 +37,8 @@ def strides(subject: Subject, device: str) -> Measured:
     """
     array = keep_away(torus().sample(grid_of(17)), 0.0)
     crossings = find_crossings(array, 0.0)
-    refused, wrong = [], []
+    refused: list[str] = []
+    wrong: list[str] = []
     for name, (view, contiguous) in views(torch.from_numpy(array).to(device)).items():
         try:
             vertices, faces = run(subject, view, 0.0)
@@ -73,14 +74,14 @@ def refusals(subject: Subject, device: str) -> Measured:
     attempts: dict[str, Callable[[], object]] = {}
     for kind in others:
         volume = torch.ones((4, 4, 4), dtype=kind, device=device)
-        attempts[f"marching_cubes of {kind}"] = lambda volume=volume: subject.marching_cubes(volume, 0.5)
-        attempts[f"grid_interp of {kind}"] = lambda volume=volume: subject.grid_interp(volume[None], points)
-        attempts[f"grid_interp at {kind}"] = lambda kind=kind: subject.grid_interp(
-            torch.ones((1, 4, 4, 4), device=device), points.to(kind)
+        attempts[f"marching_cubes of {kind}"] = functools.partial(subject.marching_cubes, volume, 0.5)
+        attempts[f"grid_interp of {kind}"] = functools.partial(subject.grid_interp, volume[None], points)
+        attempts[f"grid_interp at {kind}"] = functools.partial(
+            subject.grid_interp, torch.ones((1, 4, 4, 4), device=device), points.to(kind)
         )
     for shape in ((4,), (4, 4), (1, 4, 4, 4)):
         volume = torch.ones(shape, device=device)
-        attempts[f"marching_cubes of shape {shape}"] = lambda volume=volume: subject.marching_cubes(volume, 0.5)
+        attempts[f"marching_cubes of shape {shape}"] = functools.partial(subject.marching_cubes, volume, 0.5)
     attempts["grid_interp without channels"] = lambda: subject.grid_interp(torch.ones((4, 4, 4), device=device), points)
     taken = [name for name, attempt in attempts.items() if not is_refused(attempt)]
     return Measured(
