@@ -93,7 +93,7 @@ def measured(scene: Scene, resolution: int) -> Score:
         inside=density > SURFACE_DENSITY,
         radius=SCENE_RADIUS,
         vertices=vertices.astype(np.float64) / (resolution - 1) * (2 * SCENE_RADIUS) - SCENE_RADIUS,
-        faces=faces.astype(np.int64),
+        faces=faces[:, ::-1].astype(np.int64),  # scikit-image goes round them the other way
     )
 
 
