@@ -13,7 +13,8 @@ from cudawheel.verify.oracles.fields import Array
 _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1 / g and 1 / g^2 for g^3 = g + 1
 WHITE, GREEN, RED, BLUE = (255, 255, 255), (26, 127, 55), (193, 18, 31), (70, 110, 170)
 _SIDE = 320
-_SAMPLES = 600_000  # points on a surface: about six a pixel
+_SAMPLES = 4  # points on a surface for each pixel that it would cover alone
+_MOST_SAMPLES = 1_500_000
 
 
 def write_png(path: Path, pixels: Array) -> None:
@@ -59,7 +60,8 @@ def draw_mesh(points: Array, faces: Array, open_ends: Array | None = None) -> Ar
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sizes = np.linalg.norm(normals, axis=1)
     # As many points on each triangle as its area asks for, at places that are spread evenly, the same at each run.
-    counts = np.maximum(1, np.ceil(sizes / max(sizes.sum(), 1e-9) * _SAMPLES)).astype(np.int64)
+    a_pixel = min(_SAMPLES, _MOST_SAMPLES / max(sizes.sum() / 2, 1e-9))
+    counts = np.ceil(sizes / 2 * a_pixel + 1).astype(np.int64)
     which = np.repeat(np.arange(len(faces)), counts)
     # Of this sequence any stretch is spread evenly over the square, as random numbers are not.
     u, v = np.modf(np.outer(_SPREAD, np.arange(len(which))))[0]
