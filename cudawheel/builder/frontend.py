@@ -136,8 +136,9 @@ class Backend:
     def _failure(self, what: str, error: Exception) -> BuildError | DiskFullError:
         output = self._log.read_bytes()[self._log_begins :].decode("utf-8", errors="replace")
         tail = self._last.output.splitlines()[-_TAIL_LINES:] if self._last else [str(error)]
-        if self._last and self._last.code == -signal.SIGKILL:
+        if self._last and self._last.code in {-signal.SIGKILL, 128 + signal.SIGKILL}:
             # The kernel's killer, which ends whoever holds most when memory runs out, leaves no word in the output.
+            # The second number is how a program in between, such as bubblewrap, passes that on.
             tail.append("the backend was ended by signal 9 (Killed)")
             output += f"\n{tail[-1]}"
         if self._isolation.cut and (cry := cry_for_network(output)):

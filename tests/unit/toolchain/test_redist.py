@@ -94,6 +94,25 @@ def test_the_second_time_nothing_is_fetched(mirror: Mirror, tmp_path: Path) -> N
     assert mirror.site.requests == []
 
 
+def test_a_toolkit_knows_the_archives_that_it_came_from(mirror: Mirror, tmp_path: Path) -> None:
+    promised = {
+        f"{component}-archive.tar.xz": mirror.manifest[component]["linux-x86_64"]["sha256"] for component in COMPONENTS
+    }
+    assert dict(provide(mirror, tmp_path / "kits").components) == promised
+    assert dict(provide(mirror, tmp_path / "kits").components) == promised, "the second time as well"
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_toolkit_that_an_older_cudawheel_unpacked_still_serves(
+    content: str | None, mirror: Mirror, tmp_path: Path
+) -> None:
+    record = provide(mirror, tmp_path / "kits").home / ".components.json"
+    record.unlink()
+    if content is not None:
+        record.write_text(content)
+    assert provide(mirror, tmp_path / "kits").components == ()
+
+
 def test_archives_that_arrived_before_an_error_are_kept_for_the_next_run(mirror: Mirror, tmp_path: Path) -> None:
     missing = f"{COMPONENTS[-1]}/linux-x86_64/{COMPONENTS[-1]}-archive.tar.xz"
     content = mirror.site.files.pop(missing)
