@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from cudawheel.cli.console import BuildProgress, out
 from cudawheel.toolchain.gpus import visible_gpus
 from cudawheel.verify.candidate import find_candidates
 from cudawheel.verify.page import answer_of, write_page
-from cudawheel.verify.verdict import Verdict
+from cudawheel.verify.verdict import Finding, Verdict
 from cudawheel.verify.verification import VerifyRequest, require_proven, verify
 
 _COLOURS = {"proven": "green", "failed": "red", "known defect": "yellow", "unproven": "dim"}
@@ -80,16 +81,19 @@ def command(  # noqa: PLR0917 - click passes options by name
 
 
 def show(verdict: Verdict, page: Path) -> None:
-    """Print a verdict as a table, and what it leaves open."""
+    """Print a verdict as a table, one row a check and one column a device, and what it leaves open."""
+    devices = tuple(dict.fromkeys(finding.device for finding in verdict.findings))
+    rows: dict[str, dict[str, Finding]] = {}
+    for finding in verdict.findings:
+        rows.setdefault(finding.name, {})[finding.device] = finding
     table = Table(show_edge=False)
     table.add_column("check", overflow="fold")
-    table.add_column("on", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("found", overflow="fold")
-    for finding in verdict.findings:
-        colour, mark = _COLOURS[finding.status], _MARKS[finding.status]
-        result = f"[{colour}]{mark} {finding.status}[/]"
-        table.add_row(escape(finding.name), finding.device, result, escape(finding.detail))
+    for device in devices:
+        table.add_column(device, no_wrap=True)
+    table.add_column("found", overflow="fold", ratio=1)
+    for name, found in rows.items():
+        cells = (_cell(found.get(device)) for device in devices)
+        table.add_row(escape(name), *cells, "\n".join(map(escape, _details(found))))
     out.print(table)
     caught = sum(control.caught for control in verdict.controls)
     out.print(f"\n{caught} of {len(verdict.controls)} kernels that were broken on purpose were caught")
@@ -98,3 +102,18 @@ def show(verdict: Verdict, page: Path) -> None:
     sentence, kind = answer_of(verdict)
     out.print(f"[bold {_ANSWERS[kind]}]{escape(sentence)}[/]")
     out.print(f"[dim]page[/]  {escape(str(page))}")
+
+
+def _cell(finding: Finding | None) -> str:
+    """Say what became of a check on one device; nothing where it means nothing there."""
+    if finding is None:
+        return ""
+    return f"[{_COLOURS[finding.status]}]{_MARKS[finding.status]} {finding.status}[/]"
+
+
+def _details(found: Mapping[str, Finding]) -> Iterator[str]:
+    """Give what was found, each sentence once; why a check did not run stands below the table."""
+    told = [finding for finding in found.values() if finding.detail and finding.status != "unproven"]
+    alike = len({finding.detail for finding in told}) == 1
+    for finding in told[:1] if alike else told:
+        yield finding.detail if alike else f"{finding.device}: {finding.detail}"

@@ -176,7 +176,7 @@ def _run_suite(  # noqa: PLR0917 - as above
             {"check": known.check, "device": known.device, "evidence": known.evidence, "why": known.why}
             for known in plan.known_defects
         ],
-        "gpu": "auto" if request.gpus else "no",
+        "gpu": "auto",
         "out": str(request.out.absolute()),
         "wheel": candidate.wheel.path.name,
         "wheel_sha256": candidate.sha256,
