@@ -23,6 +23,7 @@ from cudawheel.index.upstream import Upstream
 # Looking through the wheelhouse may hold the interpreter for so long before an answer gets its turn; by default 5 ms.
 _TURN_SECONDS = 0.0005
 _GRACE_SECONDS = 5
+_BACKLOG = 1024
 
 
 @click.command("serve")
@@ -99,13 +100,23 @@ def _listening(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: it is taken, or the address is not this machine's.
     """
+    listener = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol named: asyncio turns Nagle's algorithm off only where it is, and an answer in two parts
+        # otherwise waits 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as fault:
+        if listener is not None:
+            listener.close()
         raise UsageError(
             f"cannot listen at {host}, port {port}", why=str(fault), remedy="Choose another with --host and --port."
         ) from fault
+    else:
+        return listener
 
 
 def _is_loopback(host: str) -> bool:
