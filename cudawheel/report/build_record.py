@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from cudawheel.report.reading import read_small
 from cudawheel.schedule.timeline import EventKind, Timeline
@@ -14,10 +14,23 @@ from cudawheel.schedule.timeline import EventKind, Timeline
 # Beyond any machine, and within what a float holds exactly enough to be drawn.
 _MOST = 1 << 62
 _LONGEST_SECONDS = 1e9
+# Of a timeline that anybody may have written, as much as can be drawn in seconds; ours are far shorter.
+_LONGEST_LIST = 10_000
 
+_SHORT = Field(max_length=_LONGEST_LIST)
 Bytes = Annotated[int, Field(ge=0, le=_MOST)]
 Count = Annotated[int, Field(ge=0, le=1 << 31)]
 Seconds = Annotated[float, Field(ge=0, le=_LONGEST_SECONDS)]
+
+
+def _in_utc(when: datetime) -> datetime:
+    try:
+        return when.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError("it is out of all reach") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Part(BaseModel):
@@ -99,9 +112,9 @@ class _Unit(_Part):
 class _Timeline(_Part):
     reserve: Bytes
     cores: Count
-    samples: tuple[tuple[Seconds, Bytes, Bytes, Count, Count], ...] = ()
-    events: tuple[_Event, ...] = ()
-    units: tuple[_Unit, ...] = ()
+    samples: Annotated[tuple[tuple[Seconds, Bytes, Bytes, Count, Count], ...], _SHORT] = ()
+    events: Annotated[tuple[_Event, ...], _SHORT] = ()
+    units: Annotated[tuple[_Unit, ...], _SHORT] = ()
 
 
 class Build(_Part):
@@ -113,6 +126,8 @@ class Build(_Part):
     most_compilers: Count
     budget: str
     confinement: str
+    network: str = ""
+    locked: bool = False
     environment: tuple[str, ...] = ()
     timeline: _Timeline
 
@@ -150,18 +165,29 @@ class Audit(_Part):
     platform: _Platform
 
 
+class Material(_Part):
+    """Something that went into a build, with its hashes."""
+
+    name: str
+    digest: dict[str, str] = {}
+
+
 class BuildRecord(_Part):
-    """The build record of a wheel; fields that the report does not show are passed over."""
+    """The build record of a wheel; fields that the report does not show are passed over.
+
+    What records of earlier releases do not have may be missing.
+    """
 
     cudawheel: str
     fingerprint: str
-    built_at: datetime
+    built_at: Moment
     recipe: Recipe
     source: Source
     variant: Variant
     toolchain: Toolchain
     build: Build
     audit: Audit
+    materials: tuple[Material, ...] = ()
 
 
 def read_record(wheel: Path) -> tuple[BuildRecord | None, str]:

@@ -36,7 +36,9 @@ def read_pictures(folder: Path, names: Iterable[str]) -> Mapping[str, str]:
 
 
 def scale_down(content: bytes) -> bytes:
-    """Make a PNG at most 224 pixels wide and high; gives nothing where it is none, or is far too large.
+    """Make a PNG small, at most 224 pixels wide and high unless it has fewer bytes as it is.
+
+    Gives nothing where it is no PNG, or far too large.
 
     Without Pillow, which is an optional extra, a small file is given as it is.
     """

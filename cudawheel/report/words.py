@@ -57,8 +57,7 @@ def size(number: int) -> str:
 
 def moment(when: datetime) -> str:
     """Say a point in time, in UTC."""
-    aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return f"{aware.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    return f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def link(text: str) -> str:

@@ -71,7 +71,7 @@ def record_json(sha256: str = "0" * 64, **changes: Any) -> dict[str, Any]:
         },
     }  # fmt: skip
     for name, value in changes.items():
-        part = record[name]
+        part = record.get(name)
         record[name] = {**part, **value} if isinstance(part, dict) and isinstance(value, dict) else value
     return record
 

@@ -13,6 +13,7 @@ from html_check import Element, read_page
 from report_values import full_wheel, make_record, make_survey, make_wheel
 from verdict_values import CAUGHT, ESCAPED, finding, verdict
 
+from cudawheel.report import page as page_module
 from cudawheel.report import words
 from cudawheel.report.attestation import Attestation, Standing
 from cudawheel.report.page import render
@@ -89,6 +90,20 @@ def test_the_plot_of_each_build_stands_on_the_page_with_ids_of_its_own() -> None
     assert sum(".cudawheel-timeline" in one.text for one in page.every("style")) == 1
 
 
+def test_of_many_wheels_the_last_built_are_illustrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_ILLUSTRATED", 1)
+    judged = {"verdict": verdict(finding(pictures=("p",))), "pictures": {"p": PICTURE}}
+    old = full_wheel("2.0", record=make_record(built_at="2026-01-01T00:00:00+00:00"), **judged)
+    new = full_wheel("1.0", record=make_record(built_at="2026-01-01T00:00:00-01:00"), **judged)
+    page = page_of(make_survey(old, make_wheel("0.1"), new))
+    shown = [
+        (len(list(one.every("svg", kind="cudawheel-timeline"))), len(list(one.every("img"))))
+        for one in page.every("article")
+    ]
+    assert shown == [(0, 0), (0, 0), (1, 1)]
+    assert "2.0-cp312-cp312-manylinux_2_34_x86_64.whl.svg" in page.text
+
+
 def test_what_was_verified_is_shown_with_its_pictures() -> None:
     shown = finding(
         "failed", detail="off by 3", measured={"off_voxels": 3.0}, tolerance={"off_voxels": 1.0},
@@ -123,6 +138,19 @@ def test_provenance_names_source_hash_tools_and_who_signed() -> None:
         "gcc 12.2.0", "torch==2.11.0", "7.0: removed in CUDA 13.0", "ed25519:abcd", "signed, not checked",
         "pip install --find-links wheelhouse tiny-ext==1.0+cu.13.0.torch.2.11",
     ):  # fmt: skip
+        assert part in text
+
+
+def test_materials_are_listed_with_their_hashes_where_the_record_has_them() -> None:
+    materials = [{"name": "torch==2.11.0", "digest": {"sha256": "c" * 64}, "uri": "unused"}]
+    record = make_record(materials=materials, build={"network": "cut off", "locked": True})
+    text = page_of(make_survey(full_wheel(record=record))).text
+    for part in (
+        "1 material, with hashes",
+        f"torch==2.11.0 sha256 {'c' * 64}",
+        "cut off",
+        "locked by version and hash",
+    ):
         assert part in text
 
 

@@ -169,6 +169,12 @@ def test_what_lies_beside_a_damaged_wheel_is_no_stray(tmp_path: Path) -> None:
         (lambda record: record["build"]["timeline"]["units"][0].update(start=1e300), "build.timeline.units"),
         (lambda record: record.pop("source"), "source"),
         (lambda record: record.update(built_at="yesterday"), "built_at"),
+        (lambda record: record.update(built_at="2026-01-01T00:00:00"), "built_at"),
+        (lambda record: record.update(built_at="0001-01-01T00:00:00+14:00"), "built_at"),
+        (
+            lambda record: record["build"]["timeline"].update(samples=[[0, 0, 0, 0, 0]] * 10_001),
+            "build.timeline.samples",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_read_is_said_and_where(
