@@ -109,7 +109,8 @@ def measure_serving(house: Path, number: int, *, rate: float, seconds: float) ->
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout is not None
+            if server.stdout is None:
+                raise RuntimeError(command)
             port = int(server.stdout.readline().split("/simple/")[0].rpartition(":")[2])
             found: dict[str, Any] = {"start_seconds": time.perf_counter() - start, "rate": rate, "seconds": seconds}
             asyncio.run(load(port, rate, 2.0))  # renders every page once

@@ -99,9 +99,9 @@ def _export(index: Index, folder: Path) -> Exported:
     write_together(changed)
     wanted = {*pages, *index.files, *(f"{place}.metadata" for place in index.files)}
     unwanted = sorted(present.keys() - wanted, key=_leaving)
-    for path in unwanted:
-        (folder / path).unlink(missing_ok=True)
-    _drop_empty_folders({(folder / path).parent for path in unwanted}, folder)
+    for name in unwanted:
+        (folder / name).unlink(missing_ok=True)
+    _drop_empty_folders({(folder / name).parent for name in unwanted}, folder)
     return Exported(wheels=len(index.files), added=added, pages=len(changed), removed=len(unwanted))
 
 

@@ -128,7 +128,9 @@ class Channel:
         sorted_files: dict[NormalizedName, list[File]] = {}
         for file in sorted(files, key=lambda file: (file.project, file.version, file.name)):
             sorted_files.setdefault(file.project, []).append(file)
-        projects = {project: Project(name=project, files=tuple(held)) for project, held in sorted_files.items()}
+        projects: dict[str, Project] = {
+            project: Project(name=project, files=tuple(held)) for project, held in sorted_files.items()
+        }
         return cls(name=name, projects=MappingProxyType(projects))
 
 

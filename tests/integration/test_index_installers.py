@@ -6,6 +6,7 @@ The wheels are synthetic: a torchmcubes for two torch versions and two Pythons, 
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from index_server import Installer, Server, serving, static, wait_for
+from index_server import Installer, Server, clean, serving, static, wait_for
 from index_wheels import TOKEN, make_wheel
+from uv import find_uv_bin
 
 from cudawheel.index.export import export
 from cudawheel.index.scan import Scanner
@@ -159,3 +161,72 @@ def test_urls_that_try_to_leave(house: Path, tmp_path: Path) -> None:
                 answer = session.send(request, timeout=10)
             assert answer.status_code == 404
             assert "secret" not in answer.text
+
+
+def documented(which: str, server: Server) -> str:
+    """Give the lines of docs/index.md behind a mark, for a server that runs."""
+    text = Path(__file__).parents[2].joinpath("docs", "index.md").read_text(encoding="utf-8")
+    block = text.split(f"<!-- tested: {which} -->\n```")[1].split("```")[0].partition("\n")[2]
+    assert "http://127.0.0.1:8080/simple/" in block
+    return block.replace("http://127.0.0.1:8080/simple/", server.index)
+
+
+@pytest.fixture
+def everything(house: Path, tmp_path: Path) -> Iterator[Server]:
+    """An index that others stand behind, among them one with a higher version of ours."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    ours.mkdir()
+    for wheel in house.glob("torchmcubes-*.whl"):
+        (ours / wheel.name).hardlink_to(wheel)
+    theirs.mkdir()
+    for wheel in house.glob("torch-*.whl"):
+        (theirs / wheel.name).hardlink_to(wheel)
+    make_wheel(theirs, "torchmcubes", "99.0")
+    with (
+        serving(theirs, tmp_path / "their-log") as upstream,
+        serving(ours, tmp_path / "log", "--upstream", upstream.index) as server,
+    ):
+        yield server
+
+
+EXPECTED = {"torchmcubes": "0.1.0+cu.13.0.torch.2.11", "torch": "2.11.0"}
+needs_upstream = pytest.mark.skipif(sys.version_info < (3, 11), reason="simple-repository needs Python 3.11")
+
+
+@needs_upstream
+def test_the_documented_lines_for_pip(everything: Server, tmp_path: Path) -> None:
+    installer = Installer("pip", tmp_path / "environment")
+    _pip, _install, _option, index, *wanted = documented("pip", everything).split()
+    assert installer.install(index, *wanted).returncode == 0
+    assert installer.installed() == EXPECTED
+
+
+@needs_upstream
+@pytest.mark.parametrize("name", INSTALLERS)
+def test_the_documented_requirements_file(name: str, everything: Server, tmp_path: Path) -> None:
+    installer = Installer(name, tmp_path / "environment")
+    (tmp_path / "requirements.txt").write_text(documented("requirements", everything))
+    done = installer.install("", "-r", str(tmp_path / "requirements.txt"))
+    assert done.returncode == 0, done.stderr
+    assert installer.installed() == EXPECTED
+
+
+def test_the_documented_lines_for_uv(house: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    make_wheel(theirs, "torchmcubes", "99.0")
+    for wheel in house.glob("torch-*.whl"):
+        (theirs / wheel.name).hardlink_to(wheel)
+    project = tmp_path / "project"
+    project.mkdir()
+    with serving(house, tmp_path / "log") as ours, serving(theirs, tmp_path / "their-log") as other:
+        lines = f'[project]\nname = "user"\nversion = "1"\nrequires-python = "=={HERE[2]}.{HERE[3:]}.*"\n'
+        lines += 'dependencies = ["torchmcubes", "torch"]\n\n'
+        (project / "pyproject.toml").write_text(lines + documented("uv", ours))
+        command = [find_uv_bin(), "sync", "--no-cache", "--python", sys.executable, "--default-index", other.index]
+        done = subprocess.run(
+            command, cwd=project, env=clean(), check=False, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert not [path for path in ours.requests() if path.endswith("/torch/")]
+        assert not [path for path in other.requests() if "torchmcubes" in path]
+    assert Installer("uv", project / ".venv").installed() == EXPECTED

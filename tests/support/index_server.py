@@ -92,17 +92,19 @@ class Installer:
     folder: Path
 
     def install(self, index: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Install from one index and no other; nothing comes from a cache."""
+        """Install from one index and no other, or from the one that `words` name; nothing comes from a cache."""
         uv = find_uv_bin()
         if not self.folder.exists():
             venv = [uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(self.folder)]
             subprocess.run(venv, check=True, env=clean(), timeout=120)
         python = str(self.folder / "bin" / "python")
         if self.name == "uv":
-            command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", python, "--default-index", index]
+            command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", python]
+            command += ["--default-index", index] if index else []
         else:
             command = [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-cache-dir"]
-            command += ["--disable-pip-version-check", "--no-input", "--retries", "0", "--index-url", index]
+            command += ["--disable-pip-version-check", "--no-input", "--retries", "0"]
+            command += ["--index-url", index] if index else []
         return subprocess.run([*command, *words], env=clean(), check=False, capture_output=True, text=True, timeout=120)
 
     def installed(self) -> dict[str, str]:
