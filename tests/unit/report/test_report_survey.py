@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -311,6 +312,13 @@ def test_pictures_are_scaled_down() -> None:
     small = scale_down(large)
     assert max(struct.unpack(">II", small[16:24])) <= 224
     assert len(small) < len(large)
+
+
+def test_without_pillow_small_pictures_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    small = png(40)
+    assert scale_down(small) == small
+    assert scale_down(small + b"\0" * (256 << 10)) == b"", "too large to be let in"
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", png(8)[:30], b"\x89PNG\r\n\x1a\n" + b"\xff" * 40])
