@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, distributions
-from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -22,8 +21,9 @@ _SYSTEM_PARTS = (
     "bin/cudafe++", "bin/fatbinary", "bin/nvcc", "bin/nvlink", "bin/ptxas", "nvvm/bin/cicc",
     "lib64/libcudadevrt.a", "lib64/libcudart_static.a",
 )  # fmt: skip
-# Files that compilers take into what they make.
-_COMPILED_IN = frozenset({".a", ".cuh", ".h", ".hh", ".hpp", ".hxx", ".inl", ".ipp", ".tcc"})
+# Files that compilers take into what they make, where they look for them: CMake has headers that only it reads.
+_HEADERS = frozenset({".cuh", ".h", ".hh", ".hpp", ".hxx", ".inl", ".ipp", ".tcc"})
+_HEADER_FOLDER, _STATIC = "include", ".a"
 
 
 def materials(order: BuildOrder, built: BuiltWheel, *, source: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -112,4 +112,7 @@ def _header_packages(built: BuiltWheel) -> list[SbomPart]:
 
 
 def _brings_headers(distribution: Distribution) -> bool:
-    return any(Path(file).suffix in _COMPILED_IN for file in distribution.files or ())
+    return any(
+        file.suffix == _STATIC or (file.suffix in _HEADERS and _HEADER_FOLDER in file.parts)
+        for file in distribution.files or ()
+    )

@@ -34,6 +34,8 @@ CUT = isolate(network=False).cut
 def tools(links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Something with a header, as torch has thousands of.
     write_wheel(links, "torch", "2.11.0", files={"torch/include/torch.h": "#pragma once\n"})
+    write_wheel(links, "tiny-static", "1.0", files={"tiny_static/lib/libtiny.a": "!<arch>\n"})
+    write_wheel(links, "tiny-make", "1.0", files={"tiny_make/share/probe.h": "int compiler;\n"})
     monkeypatch.setattr(builder_tools, "provide", give(toolchain(write_toolkit(tmp_path / "cuda"))))
     found = replace(compiler(), cxx=write_program(tmp_path / "bin" / "g++", "#!/bin/sh\n"), cc=None)
     monkeypatch.setattr(builder_tools, "find_host_compiler", give(found))
@@ -152,7 +154,7 @@ def test_a_wheel_swapped_after_it_was_signed_is_found_out(
 
 
 def test_the_wheel_carries_a_bill_of_materials(tmp_path: Path) -> None:
-    made = make(request(tmp_path, requires=["tiny-tool"]))
+    made = make(request(tmp_path, requires=["tiny-tool", "tiny-static", "tiny-make"]))
     wheel = Wheel.read(made.wheel)
     assert wheel.verify_record() == ()
     with zipfile.ZipFile(made.wheel) as archive:
@@ -160,7 +162,7 @@ def test_the_wheel_carries_a_bill_of_materials(tmp_path: Path) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     components = {component["name"]: component for component in json.loads(text)["components"]}
     # What has headers may end in the binary; a tool that only runs does not.
-    assert set(components) == {"tiny-ext", "cpython", "torch", "cuda-toolkit"}
+    assert set(components) == {"tiny-ext", "cpython", "torch", "tiny-static", "cuda-toolkit"}
     assert components["torch"]["version"] == "2.11.0"
     assert components["cuda-toolkit"]["version"] == "13.0.88"
     assert json.loads(text)["metadata"]["component"]["version"] == str(wheel.version)
