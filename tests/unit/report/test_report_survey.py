@@ -19,6 +19,7 @@ from small_packages import sha256, write_wheel
 from verdict_values import finding, verdict
 
 from cudawheel.errors import StoreError
+from cudawheel.index.scan import Scanner
 from cudawheel.provenance.envelope import SUFFIX, sign
 from cudawheel.provenance.keys import PrivateKey, PublicKey, new_key
 from cudawheel.provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE
@@ -120,6 +121,21 @@ def test_damaged_wheels_are_named_and_the_others_shown(tmp_path: Path) -> None:
 def test_a_flipped_byte_is_found_by_the_record(tmp_path: Path) -> None:
     wheel = put(tmp_path)
     write_beside(wheel, ".json", record_json("1" * 64))
+    found = survey(tmp_path)
+    assert found.wheels == ()
+    assert [one.path for one in found.refused] == [wheel.name]
+
+
+def test_a_wheel_that_goes_while_it_is_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = put(tmp_path)
+    scan = Scanner.scan
+
+    def scan_and_lose(self: Scanner) -> object:
+        found = scan(self)
+        wheel.unlink()
+        return found
+
+    monkeypatch.setattr(Scanner, "scan", scan_and_lose)
     found = survey(tmp_path)
     assert found.wheels == ()
     assert [one.path for one in found.refused] == [wheel.name]
