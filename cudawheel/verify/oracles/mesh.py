@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from cudawheel.verify.oracles.fields import Array
 
@@ -75,6 +77,17 @@ def euler(faces: Array) -> int:
     """Give the Euler characteristic of the vertices in use, the edges and the faces; degenerate faces do not count."""
     whole = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
     return len(np.unique(whole)) - len(edges_of(whole).ends) + len(whole)
+
+
+def largest_part(faces: Array) -> Array:
+    """Give those faces (F, 3) that hang together by their vertices and are the most."""
+    if not len(faces):
+        return faces
+    links = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
+    size = int(faces.max()) + 1
+    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
+    part = connected_components(graph, directed=False)[1][faces[:, 0]]
+    return faces[part == np.bincount(part).argmax()]
 
 
 def euler_of_solid(inside: Array) -> int:

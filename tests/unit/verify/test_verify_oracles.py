@@ -25,6 +25,7 @@ from cudawheel.verify.oracles.mesh import (
     euler,
     euler_of_solid,
     inside_of,
+    largest_part,
     open_edges,
     signed_volume,
 )
@@ -163,6 +164,11 @@ def test_a_missing_or_turned_face_opens_edges_inside_a_volume_and_not_at_its_bor
 def test_degenerate_faces_change_no_characteristic() -> None:
     assert euler(np.concatenate([FACES, [[0, 0, 1], [2, 2, 2]]])) == 2
     assert euler(FACES[:3]) == 1
+
+
+def test_the_largest_part_is_the_one_with_most_faces() -> None:
+    assert (largest_part(np.concatenate([FACES[:3] + 10, FACES])) == FACES).all()
+    assert len(largest_part(FACES[:0])) == 0
 
 
 @pytest.mark.parametrize(("shape", "expected"), [(sphere(), 2), (torus(), 0)])
