@@ -21,7 +21,7 @@ from cudawheel.verify.oracles.picture import draw_mesh
 from cudawheel.verify.suite import Check, Measured, UnprovenError
 from cudawheel.verify.suites.torchmcubes.subject import Subject, Surface, extract, figures, limits
 
-_RESOLUTION, _SMALL = 128, 96
+_RESOLUTION, _SMALL = 128, 112
 _ASKED = 32  # at so many of the grid's points on each axis the exact distance is asked for
 _VERTICES = 3000  # and at so many vertices
 _MARGIN = 1e-3  # beside densities that change by some 25 a voxel where they are 25
