@@ -15,6 +15,7 @@ from cudawheel.index.model import File, Index
 from cudawheel.index.yanking import ENDING, read_reason
 
 _WHEEL = ".whl"
+_VERDICT = ".verified/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -184,10 +185,14 @@ def _sort_in(entry: os.DirEntry[str], folder: str, listing: _Listing) -> str:
 
 
 def _stray(path: str, listing: _Listing) -> str:
-    """Say why a file that is no wheel should not be here; empty where it belongs to a wheel beside it."""
-    wheel, ending, _ = path.partition(f"{_WHEEL}.")
-    if ending and f"{wheel}{_WHEEL}" in listing.wheels:
-        return ""
+    """Say why a file that is no wheel should not be here; empty where it belongs to a wheel beside it.
+
+    Such are `NAME.whl.json` and the like, and what `cudawheel verify` puts into the folder `NAME.verified`.
+    """
+    for separator in (f"{_WHEEL}.", _VERDICT):
+        stem, found, _ = path.partition(separator)
+        if found and f"{stem}{_WHEEL}" in listing.wheels:
+            return ""
     return "not a wheel"
 
 

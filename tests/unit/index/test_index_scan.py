@@ -137,6 +137,8 @@ def test_a_wheel_that_is_what_its_build_record_says(house: Path) -> None:
     wheel = make_wheel(house)
     wheel.with_name(f"{wheel.name}.json").write_text(json.dumps({"wheel": {"sha256": sha256(wheel)}}))
     wheel.with_name(f"{wheel.name}.svg").write_text("<svg/>")
+    (wheel.with_suffix(".verified") / "logs").mkdir(parents=True)
+    (wheel.with_suffix(".verified") / "logs" / "suite.log").write_text("proven")
     survey = scan(house)
     assert names_in(survey) == [wheel.name]
     assert survey.findings == ()
@@ -153,6 +155,8 @@ def test_a_record_that_says_nothing_vouches_for_nothing(record: str, house: Path
 
 def test_stray_files_are_named(house: Path) -> None:
     make_wheel(house)
+    (house / "gone-1.0.verified").mkdir()
+    (house / "gone-1.0.verified" / "verdict.json").write_text("{}")
     for name in ("README.md", "demo-ext-1.0.tar.gz", "gone-1.0-py3-none-any.whl.yanked", "sub.whl.json"):
         (house / name).write_text("stray")
     (house / ".hidden.whl").write_text("being written")
@@ -161,7 +165,14 @@ def test_stray_files_are_named(house: Path) -> None:
     survey = scan(house)
     assert names_in(survey) == ["demo_ext-1.0-py3-none-any.whl"]
     assert reasons(survey) == dict.fromkeys(
-        ["README.md", "demo-ext-1.0.tar.gz", "gone-1.0-py3-none-any.whl.yanked", "sub.whl.json"], "not a wheel"
+        [
+            "README.md",
+            "demo-ext-1.0.tar.gz",
+            "gone-1.0-py3-none-any.whl.yanked",
+            "gone-1.0.verified/verdict.json",
+            "sub.whl.json",
+        ],
+        "not a wheel",
     )
 
 
