@@ -50,9 +50,10 @@ def test_every_shape_has_its_scene_and_every_scene_its_shape() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_scene_is_near_to_its_shape(name: str) -> None:
     found = score_of(name, name)
-    assert found.iou > (0.9 if name == "gyroid" else 0.95)
+    assert found.iou > 0.95
     assert found.distance < 0.2
-    assert abs(found.volume_error) < 0.05
+    # Between points of so coarse a grid an exponential is far from straight: at 128 this is 0.023 at most.
+    assert abs(found.volume_error) < 0.07
     assert found.euler_characteristic == SHAPES[name].euler_characteristic
     assert found.watertight
 
