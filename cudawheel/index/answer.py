@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from cudawheel.index.examine import Stamp
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,6 +33,7 @@ class Answer:
         headers: all but the length.
         body: empty where `path` is.
         path: the file that is the body.
+        stamp: how that file is known to be the one that is meant.
         start: its first byte that is sent.
         length: how many bytes are sent.
     """
@@ -39,6 +42,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
     path: Path | None = None
+    stamp: Stamp | None = None
     start: int = 0
     length: int = 0
 
@@ -62,32 +66,26 @@ class Answer:
         return cls(status=200, headers=(("content-type", content_type), *headers), body=body, length=len(body))
 
     @classmethod
-    def of_file(cls, path: Path, size: int, *, etag: str, wanted: dict[str, str]) -> Answer:
+    def of_file(cls, path: Path, stamp: Stamp, *, etag: str, wanted: dict[str, str]) -> Answer:
         """Send a file or the part of it that is asked for, or only that it has not changed."""
         headers = (("etag", etag), ("cache-control", FOREVER), ("accept-ranges", "bytes"))
         if is_unchanged(etag, wanted):
             return cls(status=304, headers=headers)
         typed = (("content-type", "application/octet-stream"), *headers)
         asked = wanted.get("range", "") if wanted.get("if-range", etag) == etag else ""
+        size = stamp.size
         part = _part(asked, size)
         if part is None:
-            return cls(status=200, headers=typed, path=path, length=size)
+            return cls(status=200, headers=typed, path=path, stamp=stamp, length=size)
         start, length = part
         if not length:
             return cls(status=416, headers=(*headers, ("content-range", f"bytes */{size}")))
         span = ("content-range", f"bytes {start}-{start + length - 1}/{size}")
-        return cls(status=206, headers=(*typed, span), path=path, start=start, length=length)
+        return cls(status=206, headers=(*typed, span), path=path, stamp=stamp, start=start, length=length)
 
     def with_headers(self, *headers: tuple[str, str]) -> Answer:
         """Add headers."""
-        return Answer(
-            status=self.status,
-            headers=(*self.headers, *headers),
-            body=self.body,
-            path=self.path,
-            start=self.start,
-            length=self.length,
-        )
+        return replace(self, headers=(*self.headers, *headers))
 
 
 def etag_of(content: bytes) -> str:

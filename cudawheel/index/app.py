@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
+from pathlib import Path
 from string import ascii_letters, digits
+from typing import IO
 from urllib.parse import parse_qs
 
 from packaging.utils import canonicalize_name
@@ -91,10 +94,11 @@ class IndexApp:
         with contextlib.ExitStack() as clean_up:
             file = None
             if answer.path is not None and method != "HEAD":
-                try:
-                    file = clean_up.enter_context(answer.path.open("rb"))
-                except OSError:
+                file = _open(answer.path, answer.stamp)
+                if file is None:
                     answer = _away()
+                else:
+                    clean_up.enter_context(file)
             broken = await send_answer(answer, file, receive, send, head=method == "HEAD")
         log = Served(method=method, path=path, status=answer.status, length=answer.length, detail=detail or broken)
         self._tell(log)
@@ -216,9 +220,10 @@ class IndexApp:
     async def _wheel(self, place: str, wanted: dict[str, str]) -> Answer:
         files = self._live.index.files
         if file := files.get(place):
-            if not _is_still_there(file):
+            stamp = Stamp(file.size, file.modified_ns, file.inode)
+            if not _is_still_there(file.path, stamp):
                 return _away()
-            return Answer.of_file(file.path, file.size, etag=f'"{file.sha256}"', wanted=wanted)
+            return Answer.of_file(file.path, stamp, etag=f'"{file.sha256}"', wanted=wanted)
         if place.endswith(_METADATA) and (file := files.get(place.removesuffix(_METADATA))):
             return await self._metadata_of(file, wanted)
         return _not_found()
@@ -237,11 +242,23 @@ class IndexApp:
         return Answer.of_bytes(content, "application/octet-stream", etag=f'"{sha256}"', caching=FOREVER, wanted=wanted)
 
 
-def _is_still_there(file: File) -> bool:
+def _is_still_there(path: Path, stamp: Stamp) -> bool:
     try:
-        return Stamp.of(file.path.stat()) == Stamp(file.size, file.modified_ns, file.inode)
+        return Stamp.of(path.stat()) == stamp
     except OSError:
         return False
+
+
+def _open(path: Path, stamp: Stamp | None) -> IO[bytes] | None:
+    """Open a wheel, if it is the one that was meant: another may have been renamed over it since it was looked at."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        return None
+    if stamp is None or Stamp.of(os.fstat(file.fileno())) == stamp:
+        return file
+    file.close()
+    return None
 
 
 def _format(query: str, wanted: dict[str, str]) -> Format | None:

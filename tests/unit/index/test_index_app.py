@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from index_wheels import TOKEN, Reply, ask, ask_json, make_wheel, sha256
 
+from cudawheel.index import app as app_module
 from cudawheel.index.app import IndexApp, Served
 from cudawheel.index.live import LiveIndex
 from cudawheel.index.pages import Link
@@ -274,6 +275,19 @@ def test_a_wheel_that_is_no_longer_the_one(spoil: str, ending: str, scene: Scene
     assert (reply.status, reply.headers["retry-after"]) == (503, "1")
 
 
+def test_a_wheel_that_is_replaced_between_two_looks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "/" + scene.file_of()["url"].removeprefix("../../")
+    genuine = app_module._open
+
+    def open_(path: Path, stamp: Any) -> Any:
+        path.with_name(".new").write_bytes(path.read_bytes())
+        path.with_name(".new").replace(path)
+        return genuine(path, stamp)
+
+    monkeypatch.setattr(app_module, "_open", open_)
+    assert scene.get(url).status == 503
+
+
 def test_a_store_that_disappears_midway(scene: Scene) -> None:
     scene.folder.rename(scene.folder.with_name("away"))
     scene.live.refresh()
@@ -372,9 +386,15 @@ def test_the_log_is_told_of_every_request(scene: Scene) -> None:
 
 def test_a_file_that_shrinks_while_it_is_sent(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "/" + scene.file_of()["url"].removeprefix("../../")
-    monkeypatch.setattr("cudawheel.index.app._is_still_there", lambda _file: True)
     size = scene.wheel.stat().st_size
-    os.truncate(scene.wheel, 20)
+    genuine = app_module._open
+
+    def open_(path: Path, stamp: Any) -> Any:
+        file = genuine(path, stamp)
+        os.truncate(path, 20)
+        return file
+
+    monkeypatch.setattr(app_module, "_open", open_)
     reply = scene.get(url)
     assert reply.headers["content-length"] == str(size)
     assert len(reply.body) == 20  # so that a client sees that it has not got everything
