@@ -22,27 +22,29 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def own_wheel(folder: Path) -> Path:
     """Write `cudawheel-X-py3-none-any.whl` into a subfolder named by its content, unless it lies there already."""
-    content = _pack()
-    path = (
-        folder
-        / hashlib.sha256(content).hexdigest()[:16]
-        / f"cudawheel-{distribution('cudawheel').version}-py3-none-any.whl"
-    )
+    version = distribution("cudawheel").version
+    members = _members(f"cudawheel-{version}.dist-info")
+    # RECORD, the last of them, holds the hashes of all others.
+    record = next(reversed(members.values()))
+    path = folder / hashlib.sha256(record).hexdigest()[:16] / f"cudawheel-{version}-py3-none-any.whl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_atomically(path, _pack(members))
     return path
 
 
-def _pack() -> bytes:
+def _members(info: str) -> dict[str, bytes]:
     package = Path(cudawheel.__file__).parent
-    info = f"cudawheel-{distribution('cudawheel').version}.dist-info"
     files = (path for path in source_files(package) if path.is_file())
     members = {f"cudawheel/{path.relative_to(package)}": path.read_bytes() for path in files}
     members[f"{info}/METADATA"] = _metadata()
     members[f"{info}/entry_points.txt"] = b"[console_scripts]\ncudawheel = cudawheel.cli.main:run\n"
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: cudawheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     members[f"{info}/RECORD"] = _record(members, f"{info}/RECORD")
+    return members
+
+
+def _pack(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as wheel:
         for name, content in members.items():
