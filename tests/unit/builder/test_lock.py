@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_a_new_entry_replaces_the_one_of_its_key_and_no_other(tmp_path: Path) ->
     content = path.read_bytes()
     write(path, newer)
     assert path.read_bytes() == content
+
+
+def test_builds_that_end_together_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.lock.toml"
+    entries = [entry(key=(f"cp3{minor}-torch2.11-cu130-x86_64", "upstream", "package")) for minor in range(10, 22)]
+    with ThreadPoolExecutor(6) as workers:
+        list(workers.map(lambda one: write(path, one), entries))
+    assert read_lock(path) == tuple(entries)
 
 
 def test_no_place_is_named_that_files_came_from(tmp_path: Path) -> None:

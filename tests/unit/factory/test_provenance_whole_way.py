@@ -16,8 +16,9 @@ from listening import Heard
 from small_packages import path_source, sha256, write_project, write_recipe, write_wheel
 
 from cudawheel.audit import report
+from cudawheel.builder import isolation
 from cudawheel.builder import tools as builder_tools
-from cudawheel.builder.isolation import isolate
+from cudawheel.builder.isolation import Isolation, isolate
 from cudawheel.builder.lock import lock_path, read_lock
 from cudawheel.errors import KeyFileError, LockError, NetworkNeededError, UnsignedError, WrongWheelError
 from cudawheel.factory import job, proof
@@ -178,6 +179,18 @@ def test_a_build_has_no_network_and_its_record_says_so(tmp_path: Path) -> None:
     with pytest.raises(NetworkNeededError) as caught:
         make(request(tmp_path, run=[REACH]))
     assert "--network" in caught.value.remedy
+
+
+def test_where_nothing_can_be_cut_off_the_build_goes_on_and_says_so_everywhere(
+    tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_find", give(Isolation(how="none")))
+    heard = Heard()
+    made = make(request(tmp_path), heard, signing_key=key.path)
+    assert any("not kept from the network" in note for note in heard.notes)
+    assert made.record["build"]["network"].startswith("not cut off")
+    statement = check_provenance(made.wheel, trusted).statement
+    assert statement["predicate"]["buildDefinition"]["internalParameters"]["network"].startswith("not cut off")
 
 
 def test_a_build_that_is_allowed_the_network_is_another_one_and_says_so(
