@@ -26,7 +26,7 @@ from cudawheel.errors import StoreError, UsageError
 from cudawheel.files import disk_errors, write_together
 from cudawheel.index.examine import read_metadata
 from cudawheel.index.model import OVERALL, WHEELS, Channel, File, Index
-from cudawheel.index.pages import Format, project_list, project_page
+from cudawheel.index.pages import Format, project_list, project_pages
 
 MARKER = ".cudawheel-index"
 """The file that says that a folder is an export, whose `simple` and `wheels` may be changed."""
@@ -122,8 +122,9 @@ def _pages(index: Index) -> Iterator[tuple[str, bytes]]:
 
 def _project_pages(channel: Channel) -> Iterator[tuple[str, bytes]]:
     for project in channel.projects.values():
-        for name, form in _FORMATS.items():
-            yield f"{channel.folder}{project.name}/{name}", project_page(project, channel, form)
+        pages = project_pages(project, channel, _FORMATS.values())
+        for name, page in zip(_FORMATS, pages, strict=True):
+            yield f"{channel.folder}{project.name}/{name}", page
 
 
 def _put_wheel(file: File, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The pages of an index, as bytes: PEP 503's HTML and PEP 691's JSON, with what 592, 658, 700 and 714 added.
 
 The same index gives the same bytes, so that an unchanged page has an unchanged ETag and is not exported again. That,
-and text from outside that has to be escaped, is why the serialisers of `simple-repository` are not used: at 0.10 they
+and text from outside that has to be escaped, is why the serialisers of `simple-repository` are not used: at 0.11 they
 list versions in the order of a set, and write a yank reason into the HTML as it stands.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -96,9 +97,16 @@ def project_list(channel: Channel, form: Format) -> bytes:
 
 def project_page(project: Project, channel: Channel, form: Format) -> bytes:
     """Write the page of one project in a channel."""
+    (page,) = project_pages(project, channel, (form,))
+    return page
+
+
+def project_pages(project: Project, channel: Channel, forms: Iterable[Format]) -> tuple[bytes, ...]:
+    """Write the page of one project in a channel, in several representations."""
     root = "../" * (channel.folder.count("/") + 1)
     links = [Link.to_file(file, root) for file in project.files]
-    return linked_page(project.name, project.versions, links, form)
+    versions = project.versions
+    return tuple(linked_page(project.name, versions, links, form) for form in forms)
 
 
 def linked_page(name: str, versions: Iterable[str] | None, links: Iterable[Link], form: Format) -> bytes:
@@ -164,6 +172,7 @@ def _json(page: dict[str, Any]) -> bytes:
     return json.dumps(page, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+@lru_cache(maxsize=1 << 16)  # each wheel stands on several pages
 def _moment(nanoseconds: int) -> str:
     moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000 % 1_000_000:06d}Z"
