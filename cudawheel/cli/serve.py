@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import socket
 import sys
 from pathlib import Path
@@ -89,6 +90,7 @@ def _run(app: IndexApp, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the app itself tells what went wrong with a request
     # It ends in good order, and then hands the signal that ended it on to us.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

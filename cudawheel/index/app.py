@@ -90,7 +90,11 @@ class IndexApp:
         method, path = scope["method"], scope["path"]
         wanted = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
-        answer, detail = await self._answer(method, path, query, wanted)
+        try:
+            answer, detail = await self._answer(method, path, query, wanted)
+        except Exception as defect:  # noqa: BLE001 - one request that cannot be answered is no reason to answer no other
+            answer = Answer.of_text(500, "this server has a defect")
+            detail = f"{type(defect).__name__}: {defect}"
         with contextlib.ExitStack() as clean_up:
             file = None
             if answer.path is not None and method != "HEAD":
@@ -99,7 +103,10 @@ class IndexApp:
                     answer = _away()
                 else:
                     clean_up.enter_context(file)
-            broken = await send_answer(answer, file, receive, send, head=method == "HEAD")
+            try:
+                broken = await send_answer(answer, file, receive, send, head=method == "HEAD")
+            except asyncio.CancelledError:
+                broken = "the server stops"
         log = Served(method=method, path=path, status=answer.status, length=answer.length, detail=detail or broken)
         self._tell(log)
 

@@ -384,6 +384,15 @@ def test_the_log_is_told_of_every_request(scene: Scene) -> None:
     assert second.startswith("GET /no\\x0away\\x1b[31m 404 ")
 
 
+def test_a_defect_ends_one_request_and_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(app_module, "project_page", lambda *_words: 1 // 0)
+        reply = scene.get("/simple/demo-ext/")
+    assert (reply.status, reply.body) == (500, b"this server has a defect\n")
+    assert "ZeroDivisionError" in str(scene.log[-1])
+    assert scene.get("/simple/demo-ext/").status == 200
+
+
 def test_a_file_that_shrinks_while_it_is_sent(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "/" + scene.file_of()["url"].removeprefix("../../")
     size = scene.wheel.stat().st_size
