@@ -7,7 +7,7 @@ from typing import IO
 
 from cudawheel.index.answer import Answer, Receive, Send
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 _NOT_MODIFIED = 304
 
 
