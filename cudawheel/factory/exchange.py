@@ -104,7 +104,8 @@ def from_remote(jobs: list[Job], store: Store, url: str, progress: Progress, mor
             return None
         job, entry = known
         with store.claim(job.fingerprint, progress):
-            if store.find(job.fingerprint) is None:
+            missing = store.find(job.fingerprint) is None  # or another process was faster
+            if missing:
                 fetch_into(store, remote, entry, progress, _as_built_by(job, more))
     except DiskFullError:
         raise
@@ -112,7 +113,8 @@ def from_remote(jobs: list[Job], store: Store, url: str, progress: Progress, mor
         progress.note(f"WARNING: {error.what} ({error.why.splitlines()[0] if error.why else error.title})")
         progress.note("building instead")
         return None
-    progress.note(f"{entry.file} taken from {remote.url} and checked")
+    if missing:
+        progress.note(f"{entry.file} taken from {remote.url} and checked")
     return job
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from listening import Heard
 from cudawheel.audit import report
 from cudawheel.errors import UsageError
 from cudawheel.factory.checking import check_store
-from cudawheel.factory.exchange import pull_all, push_all
+from cudawheel.factory.exchange import pull_all, push_all, signed_by
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
+from cudawheel.factory.stranger import require_sound
+from cudawheel.provenance.envelope import IN_STORE
+from cudawheel.provenance.keys import PUBLIC, PrivateKey, new_key
 from cudawheel.store.remote import RemoteStore
 from cudawheel.store.store import Store, StoredWheel
+from cudawheel.store.stored import COMPANIONS
 from cudawheel.wheel.rewrite import Changes, rewrite
 
 
@@ -261,3 +266,49 @@ def test_what_a_further_check_has_against_a_wheel_is_said_and_the_wheel_stays(as
     assert checked.fault is not None
     assert not checked.set_aside
     assert store.find(stored.wheel.parent.name) == stored
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[PrivateKey, PrivateKey]:
+    """Two people's keys."""
+    return new_key(tmp_path / "keys", "mine"), new_key(tmp_path / "keys", "theirs")
+
+
+def public(key: PrivateKey) -> Path:
+    return key.path.with_suffix(PUBLIC)
+
+
+def test_provenance_is_what_travels_with_a_wheel() -> None:
+    assert IN_STORE in COMPANIONS
+
+
+@pytest.mark.usefixtures("rooms")
+def test_where_a_signature_is_required_only_signed_wheels_are_taken(
+    asked: BuildRequest, elsewhere: BuildRequest, keys: tuple[PrivateKey, PrivateKey], tmp_path: Path
+) -> None:
+    mine, theirs = keys
+    make_wheel(replace(asked, signing_key=mine.path), Heard())
+    store, remote = Store(asked.cache / "store"), RemoteStore(str(tmp_path / "remote"))
+    (fingerprint,) = (entry.fingerprint for entry in store.entries())
+    assert next(push_all(store, remote, [fingerprint])).moved
+    for key, taken in ((theirs, False), (mine, True)):
+        (done,) = pull_all(
+            Store(tmp_path / f"pulled-{taken}"),
+            remote,
+            [fingerprint],
+            Heard(),
+            partial(require_sound, more=signed_by([public(key)])),
+        )
+        assert (done.moved, done.fault is None) == (taken, taken)
+    assert make_wheel(replace(elsewhere, trusted=(public(mine),)), Heard()).cached
+    heard = Heard()
+    stranger = replace(elsewhere, trusted=(public(theirs),), cache=tmp_path / "third" / "cache")
+    assert not make_wheel(stranger, heard).cached
+    assert any(note.startswith("WARNING: ") for note in heard.notes)
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_wheel_that_nobody_signed_is_not_taken_where_a_signature_is_required(
+    elsewhere: BuildRequest, keys: tuple[PrivateKey, PrivateKey]
+) -> None:
+    assert not make_wheel(replace(elsewhere, trusted=(public(keys[0]),)), Heard()).cached
