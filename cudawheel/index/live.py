@@ -13,7 +13,7 @@ from cudawheel.index.scan import Finding, Scanner, Survey
 FULL_LOOK_SECONDS = 30.0
 """How often every wheel's stamp is compared, for those that are overwritten in place by a foreign hand."""
 
-_RACY_NS = 100_000_000  # a clock's tick, generously: two changes within one leave the same time behind
+_RACY_NS = 20_000_000  # two ticks of a slow clock: two changes within one leave the same time behind
 
 
 class LiveIndex:

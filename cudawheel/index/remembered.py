@@ -15,8 +15,9 @@ from cudawheel.errors import StoreError
 from cudawheel.files import disk_errors, write_atomically
 from cudawheel.index.examine import Examined, Stamp
 
-SIDECAR = ".cudawheel-index.json"
-"""Its name, in the wheelhouse; hidden, so that it is no stray file."""
+SIDECAR = ".cudawheel-index/wheels.json"
+"""Its path below the wheelhouse. Hidden, so that it is no stray file; in a folder of its own, so that writing it does
+not change the time of the wheelhouse, by which a running server knows that a wheel has come in."""
 
 _FORMAT = 1
 
@@ -35,8 +36,11 @@ def load(wheelhouse: Path) -> dict[str, Examined]:
 def save(wheelhouse: Path, known: Mapping[str, Examined]) -> None:
     """Remember, where the wheelhouse can be written; one that is mounted read-only is read anew by each program."""
     rows = {path: _to_row(examined) for path, examined in sorted(known.items())}
-    content = json.dumps({"format": _FORMAT, "wheels": rows}, separators=(",", ":")).encode()
+    # Row by row: one long call would keep a server's other threads waiting for as long as it takes.
+    lines = ",\n".join(f"{json.dumps(path)}: {json.dumps(row)}" for path, row in rows.items())
+    content = f'{{"format": {_FORMAT}, "wheels": {{\n{lines}\n}}}}\n'.encode()
     with contextlib.suppress(StoreError), disk_errors(wheelhouse):
+        (wheelhouse / SIDECAR).parent.mkdir(exist_ok=True)
         write_atomically(wheelhouse / SIDECAR, content)
 
 

@@ -74,6 +74,7 @@ class Scanner:
         self.wheelhouse = wheelhouse
         self._known: dict[str, Examined] | None = None
         self._refused: dict[str, tuple[Stamp, int, str]] = {}
+        self._files: dict[str, tuple[Examined, File]] = {}
         self._last = Index.of(())
 
     def scan(self) -> Survey:
@@ -94,8 +95,8 @@ class Scanner:
         findings += [Finding(path, "a link, which is not followed") for path in listing.links]
         findings += [Finding(path, reason) for path in listing.others if (reason := _stray(path, listing))]
         yanked = {path.removesuffix(ENDING) for path in listing.others if path.endswith(ENDING)}
-        files = (self._file(path, item, yanked=path in yanked) for path, item in offered.items())
-        self._last = Index.of(files).sharing_with(self._last)
+        self._files = {path: (item, self._file(path, item, yanked=path in yanked)) for path, item in offered.items()}
+        self._last = Index.of(file for _item, file in self._files.values()).sharing_with(self._last)
         return Survey(
             index=self._last,
             findings=tuple(sorted(findings)),
@@ -109,6 +110,7 @@ class Scanner:
         before = remembered.load(self.wheelhouse) if self._known is None else self._known
         known: dict[str, Examined] = {}
         refused: dict[str, tuple[Stamp, int, str]] = {}
+        new = 0
         for path, stamp in listing.wheels.items():
             if path in before and before[path].stamp == stamp:
                 known[path] = before[path]
@@ -119,19 +121,25 @@ class Scanner:
                 continue
             try:
                 known[path] = examine(self.wheelhouse / path)
+                new += 1
             except WheelError as fault:
                 refused[path] = (stamp, recorded_ns, " ".join(f"{fault.what}. {fault.why}".split()))
             except FileNotFoundError:
                 continue  # gone since the folder was listed
             except OSError as fault:
                 refused[path] = (stamp, recorded_ns, str(fault))
-        if known != before:
+        if new or known.keys() != before.keys():
             remembered.save(self.wheelhouse, known)
         self._known, self._refused = known, refused
         return known, {path: reason for path, (_stamp, _time, reason) in refused.items()}
 
     def _file(self, path: str, item: Examined, *, yanked: bool) -> File:
+        """Give the file of a wheel: the same as the last time where nothing changed, since many are compared."""
         place = self.wheelhouse / path
+        reason = read_reason(place) if yanked else None
+        before = self._files.get(path)
+        if before is not None and before[0] is item and before[1].yanked == reason:
+            return before[1]
         return File(
             path=place,
             project=item.project,
@@ -142,7 +150,7 @@ class Scanner:
             requires_python=item.requires_python,
             modified_ns=item.stamp.modified_ns,
             inode=item.stamp.inode,
-            yanked=read_reason(place) if yanked else None,
+            yanked=reason,
         )
 
 

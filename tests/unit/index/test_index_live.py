@@ -103,9 +103,20 @@ def test_nothing_is_read_while_nothing_changes(tmp_path: Path) -> None:
     wheel = make_wheel(house.folder / "sub")
     for folder in (house.folder, house.folder / "sub"):
         os.utime(folder, ns=(10**18, 10**18))
-    house.scanner.scan()  # which writes the sidecar, and so changes the folder
+    house.scanner.scan()  # which makes the folder of the sidecar
     os.utime(house.folder, ns=(10**18, 10**18))
     house.live.start()
     assert [house.live.refresh() for _ in range(3)] == [False] * 3
     shutil.copyfile(wheel, house.folder / "sub" / "copy")
     assert house.live.refresh()
+
+
+def test_remembering_does_not_look_like_a_change(tmp_path: Path) -> None:
+    house = House(tmp_path / "wheelhouse")
+    make_wheel(house.folder)
+    house.live.start()
+    make_wheel(house.folder, "other")
+    os.utime(house.folder, ns=(10**18, 10**18))
+    assert house.live.refresh()
+    assert not house.live.refresh()
+    assert house.projects() == ["demo-ext", "other"]

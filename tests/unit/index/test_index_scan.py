@@ -317,10 +317,10 @@ def test_a_damaged_sidecar_costs_time_only(content: str, house: Path) -> None:
 
 
 def test_a_wheelhouse_that_cannot_be_written_is_read_all_the_same(house: Path) -> None:
-    (house / SIDECAR).mkdir()  # so that no file can take its place
+    (house / SIDECAR).parent.write_text("")  # so that no folder can take its place
     make_wheel(house)
     assert len(scan(house).index.files) == 1
-    assert sorted(path.name for path in house.iterdir()) == [SIDECAR, "demo_ext-1.0-py3-none-any.whl"]
+    assert sorted(path.name for path in house.iterdir()) == [".cudawheel-index", "demo_ext-1.0-py3-none-any.whl"]
 
 
 def test_a_wheel_that_changes_while_it_is_read(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
