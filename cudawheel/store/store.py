@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -304,19 +305,27 @@ def publish(stored: StoredWheel, wheelhouse: Path, beside: Mapping[str, bytes] |
         wheelhouse.mkdir(parents=True, exist_ok=True)
         files = {wheelhouse / f"{stored.wheel.name}.json": record_text(stored.record).encode()}
         files |= {wheelhouse / f"{stored.wheel.name}{ending}": content for ending, content in (beside or {}).items()}
-        _one_at_a_time(wheelhouse, held)
+        if _one_at_a_time(wheelhouse, held):
+            for left in wheelhouse.glob(f".{glob.escape(stored.wheel.name)}*"):
+                left.unlink()  # by a process that was killed while it published this wheel
         if not target.is_file() or sha256_of(target) != stored.record["wheel"]["sha256"]:
             files[target] = stored.wheel.read_bytes()
         write_together(files)
     return target
 
 
-def _one_at_a_time(wheelhouse: Path, held: ExitStack) -> None:
-    """Wait until nobody else publishes there: of two wheels of one name, one's record could end up beside the other."""
+def _one_at_a_time(wheelhouse: Path, held: ExitStack) -> bool:
+    """Wait until nobody else publishes there: of two wheels of one name, one's record could end up beside the other.
+
+    Gives whether that is certain: NFS locks no folders, and there it is left to chance.
+    """
     handle = os.open(wheelhouse, os.O_RDONLY)
     held.callback(os.close, handle)
-    with suppress(OSError):  # NFS locks no folders, and there it is left to chance
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def other_of_that_name(stored: StoredWheel, wheelhouse: Path) -> str:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from store_scene import faults_of_remote, faults_of_store, key_of, leftovers, make_wheel
 
@@ -31,18 +32,24 @@ from cudawheel.store.stored import require_hash
 
 PRECIOUS = 0
 OTHERS = (1, 2)
+LAST = 9
+EDITIONS = 3
+LARGEST = 8_000_000  # bytes of a wheel; small ones are written too fast to be caught half written
 VICTIMS = 3
 LONGEST_LIFE = 0.3  # seconds; some entries are written in that time
 
 
-def work(folder: Path, seed: int) -> None:
+Wheels = dict[tuple[int, int], tuple[Path, dict[str, Any]]]
+
+
+def work(folder: Path, seed: int, wheels: Wheels) -> None:
     """Replace the precious entry; add, push, remove and pull the others; for ever."""
     store, remote = Store(folder / "store"), RemoteStore(str(folder / "remote"))
-    mine, dice, quiet = folder / f"victim-{seed}", random.Random(seed), Silent()  # noqa: S311 - to be repeated
+    dice, quiet = random.Random(seed), Silent()  # noqa: S311 - to be repeated
     while True:
         number = dice.choice((PRECIOUS, *OTHERS))
         with store.claim(key_of(number), quiet):
-            store.add(key_of(number), *make_wheel(mine, number, dice.randrange(3)))
+            store.add(key_of(number), *wheels[number, dice.randrange(EDITIONS)])
         with store.reading(key_of(number)) as stored:
             if stored is not None and number != PRECIOUS:
                 remote.push(key_of(number), stored)
@@ -56,16 +63,16 @@ def work(folder: Path, seed: int) -> None:
                 fetch_into(store, remote, entry, quiet, require_hash)
 
 
-def one_round(folder: Path, seed: int, dice: random.Random) -> tuple[int, list[str]]:
+def one_round(folder: Path, seed: int, dice: random.Random, wheels: Wheels) -> tuple[int, list[str]]:
     """Let some work and kill all of them at once; gives how much was half done, and what is wrong."""
     store = Store(folder / "store")
-    store.add(key_of(PRECIOUS), *make_wheel(folder / "parent", PRECIOUS))
+    store.add(key_of(PRECIOUS), *wheels[PRECIOUS, 0])
     children = []
     for number in range(VICTIMS):
         pid = os.fork()
         if not pid:
             try:
-                work(folder, seed * VICTIMS + number)
+                work(folder, seed * VICTIMS + number, wheels)
             finally:
                 os._exit(3)
         children.append(pid)
@@ -79,8 +86,8 @@ def one_round(folder: Path, seed: int, dice: random.Random) -> tuple[int, list[s
     faults += faults_of_store(store.root) + faults_of_remote(folder / "remote")
     interrupted = len(leftovers(store.root))
     signal.alarm(20)  # a lock that outlived its process would hold us up for ever
-    with store.claim(key_of(9), Silent()):
-        store.add(key_of(9), *make_wheel(folder / "parent", 9))
+    with store.claim(key_of(LAST), Silent()):
+        store.add(key_of(LAST), *wheels[LAST, 0])
     for number in OTHERS:
         with store.claim(key_of(number), Silent()):
             store.find(key_of(number))
@@ -94,10 +101,16 @@ def kill(folder: Path, *, rounds: int, seed: int) -> dict[str, object]:
     """Kill so many times; gives what was met."""
     dice = random.Random(seed)  # noqa: S311 - to be repeated
     RemoteStore(str(folder))  # imports what the victims would spend their lives importing
+    # Made beforehand, so that the victims spend their lives on the store.
+    wheels = {
+        (number, edition): make_wheel(folder / f"edition-{edition}", number, edition, LARGEST)
+        for number in (PRECIOUS, *OTHERS, LAST)
+        for edition in range(EDITIONS)
+    }
     found: Counter[str] = Counter()
     faults: list[str] = []
     for number in range(rounds):
-        interrupted, wrong = one_round(folder, seed + number, dice)
+        interrupted, wrong = one_round(folder, seed + number, dice, wheels)
         found["rounds"] += 1
         found["rounds with work interrupted"] += interrupted > 0
         found["pieces of work interrupted"] += interrupted

@@ -19,10 +19,10 @@ def key_of(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def make_wheel(folder: Path, number: int, edition: int = 0) -> tuple[Path, dict[str, Any]]:
-    """Write a wheel of some hundred kilobytes that a fingerprint may have, and its record."""
+def make_wheel(folder: Path, number: int, edition: int = 0, largest: int = 400_000) -> tuple[Path, dict[str, Any]]:
+    """Write a wheel of at most so many bytes that a fingerprint may have, and its record."""
     filler = random.Random(number * 1000 + edition)  # noqa: S311 - the same each time
-    content = filler.randbytes(filler.randrange(1_000, 200_000)).hex()
+    content = filler.randbytes(filler.randrange(1_000, largest // 2)).hex()
     wheel = write_wheel(folder, f"demo-{number}", "1.0", files={f"demo_{number}/data": content})
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     facts = {"file": wheel.name, "sha256": digest, "size": wheel.stat().st_size}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -208,6 +210,32 @@ def test_a_wheel_of_the_same_name_and_other_bytes_is_told_before_it_is_replaced(
     assert not other_of_that_name(stored, tmp_path / "wheelhouse")
     target.write_bytes(b"other capabilities")
     assert other_of_that_name(stored, tmp_path / "wheelhouse") == hashlib.sha256(b"other capabilities").hexdigest()
+
+
+def test_what_a_killed_process_left_in_the_wheelhouse_goes_with_the_next_publication(
+    stored: StoredWheel, tmp_path: Path
+) -> None:
+    wheelhouse = tmp_path / "wheelhouse"
+    wheelhouse.mkdir()
+    for name in (f".{NAME}.abcdefgh", f".{NAME}.json.abcdefgh", ".other-1.0-py3-none-any.whl.abcdefgh"):
+        (wheelhouse / name).write_bytes(b"half")
+    publish(stored, wheelhouse)
+    assert entries(wheelhouse) == [".other-1.0-py3-none-any.whl.abcdefgh", NAME, f"{NAME}.json"]
+
+
+def test_publishers_wait_for_each_other(stored: StoredWheel, tmp_path: Path) -> None:
+    wheelhouse = tmp_path / "wheelhouse"
+    wheelhouse.mkdir()
+    handle = os.open(wheelhouse, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    thread = threading.Thread(target=publish, args=(stored, wheelhouse))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert entries(wheelhouse) == []
+    os.close(handle)
+    thread.join(30)
+    assert entries(wheelhouse) == [NAME, f"{NAME}.json"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "no room")])
