@@ -355,6 +355,27 @@ class WrongWheelError(ProvenanceError):
     title = "provenance of another wheel"
 
 
+class ProblemFoundError(CudawheelError):
+    """`doctor`: something on this machine keeps a build, or code for a GPU, from working; an answer, not a failure."""
+
+    exit_code = 60
+    title = "problem found"
+
+
+class WarningFoundError(CudawheelError):
+    """`doctor`: nothing keeps a build from working, and something is likely to trip over; an answer as well."""
+
+    exit_code = 61
+    title = "warning found"
+
+
+class NothingKnownError(CudawheelError):
+    """`explain`: the text shows nothing that is known; an answer rather than a failure."""
+
+    exit_code = 65
+    title = "nothing known found"
+
+
 class InterruptedBuildError(CudawheelError):
     """Ctrl-C, or a termination signal."""
 

@@ -16,6 +16,8 @@ from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildErro
 _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
     "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
+    "doctor": ("cudawheel.cli.doctor", "Say what keeps this machine from building or running CUDA code, and what helps."),
+    "explain": ("cudawheel.cli.explain", "Name the cause of a failure from its log, and the remedy."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
     "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
@@ -24,6 +26,7 @@ _COMMANDS = {
     "verify": ("cudawheel.cli.verify", "Prove what a wheel computes, against references that are independent of it."),
     "index": ("cudawheel.cli.index", "Export the index of a wheelhouse as static files; withdraw wheels from it."),
     "serve": ("cudawheel.cli.serve", "Serve a wheelhouse to pip and uv, a channel for each CUDA."),
+    "watch": ("cudawheel.cli.watch", "Run any command under the memory guard, such as a bare pip install."),
     "schema": ("cudawheel.cli.schema", "Print the JSON Schema of recipes."),
 }
 

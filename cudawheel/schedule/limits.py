@@ -76,17 +76,18 @@ def memory_limits(root: Path = Path("/")) -> tuple[MemoryLimit, ...]:
         root: where /proc and /sys are found.
     """
     machine = psutil.virtual_memory()
-    limits = [
-        MemoryLimit(
-            name="the machine",
-            limit=machine.total,
-            available=machine.available,
-            reserve=_reserve(machine.total, *_MACHINE_RESERVE),
-        )
-    ]
-    for controller, group in memory_groups(root):
-        limits += _limits_above(controller, group)
-    return tuple(limits)
+    return (machine_limit(machine.total, machine.available), *group_limits(root))
+
+
+def machine_limit(total: int, available: int) -> MemoryLimit:
+    """Give the limit that a machine's own memory is, in bytes."""
+    reserve = _reserve(total, *_MACHINE_RESERVE)
+    return MemoryLimit(name="the machine", limit=total, available=available, reserve=reserve)
+
+
+def group_limits(root: Path = Path("/")) -> tuple[MemoryLimit, ...]:
+    """Give the limits of every cgroup above this process that has one."""
+    return tuple(limit for controller, group in memory_groups(root) for limit in _limits_above(controller, group))
 
 
 def memory_groups(root: Path = Path("/")) -> Iterator[tuple[MemoryController, Path]]:

@@ -28,22 +28,24 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "toolchain": "errors model data process files unpacking download",
         "schedule": "errors model data process",
         "backend": "errors model data toolchain schedule",
-        "builder": "errors process files unpacking download model data recipe plan toolchain schedule",
+        "explain": "errors data",
+        "builder": "errors process files unpacking download model data recipe plan toolchain schedule explain",
         "wheel": "errors model files data",
         "audit": "errors model data process files wheel",
         "provenance": "errors files",
         "store": "errors model files wheel",
         "index": "errors files model wheel store",
         "factory": (
-            "errors process files unpacking download model data recipe plan toolchain schedule builder wheel audit "
-            "provenance store"
+            "errors process files unpacking download model data recipe plan toolchain schedule explain builder wheel "
+            "audit provenance store"
         ),
+        "doctor": "errors model data process files recipe plan toolchain schedule builder audit",
         "triposr": "errors",
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "report": "errors files model data schedule wheel audit provenance store index verify",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit provenance store index factory verify report triposr"
+            "audit provenance store index factory verify report triposr doctor explain"
         ),
         "__main__": "cli",
     }.items()
@@ -68,7 +70,13 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 ONE_PROJECT = "torchmcubes"
 # Suites that verify one package's wheels may know its name, and what runs on it: the TripoSR runner and its command.
-KNOW_IT = (PACKAGE / "verify" / "suites", PACKAGE / "triposr", PACKAGE / "cli" / "reconstruct.py")
+# Patterns of what goes wrong quote the logs of real packages, and link to their issues.
+KNOW_IT = (
+    PACKAGE / "verify" / "suites",
+    PACKAGE / "triposr",
+    PACKAGE / "cli" / "reconstruct.py",
+    PACKAGE / "data" / "patterns",
+)
 
 
 def room_of(path: Path) -> str:

@@ -1,0 +1,231 @@
+"""`cudawheel doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from platformdirs import user_cache_path, user_config_path
+
+from cudawheel.cli.console import err, out
+from cudawheel.cli.doctor_display import show_checklist, show_findings, show_repairs
+from cudawheel.data import capability_names, capability_spans, known_for
+from cudawheel.doctor import trials
+from cudawheel.doctor.checklist import checklist
+from cudawheel.doctor.diagnosis import diagnose
+from cudawheel.doctor.examine import examine
+from cudawheel.doctor.finding import Finding, Severity, worst
+from cudawheel.doctor.machine import Gpu, Machine
+from cudawheel.doctor.repair import apply, repairs
+from cudawheel.doctor.sources import recipes_in, usual_addresses
+from cudawheel.doctor.world import World
+from cudawheel.errors import CapabilityError, ProblemFoundError, WarningFoundError
+from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
+from cudawheel.model.version import PythonVersion
+
+_EXIT_CODES = {
+    Severity.GOOD: 0,
+    Severity.NOTE: 0,
+    Severity.WARNING: WarningFoundError.exit_code,
+    Severity.PROBLEM: ProblemFoundError.exit_code,
+}
+_INSTALLED = {"torch", "extensions"}
+
+
+@click.command("doctor")
+@click.option(
+    "--python", metavar="PATH", help="The environment to look into: a Python, or the folder of an environment."
+)
+@click.option(
+    "--gpu", "gpu_text", metavar="NAME", help="Judge for this GPU instead of this machine's: 'RTX 5070 Ti', 12.0."
+)
+@click.option(
+    "--for", "recipe", type=click.Path(path_type=Path), metavar="RECIPE", help="Can it be built here, and how?"
+)
+@click.option("--installed", is_flag=True, help="Only what is installed, CUDA's own libraries included.")
+@click.option(
+    "--checklist", "seven", is_flag=True, help="Seven lines, from memory to a mesh; imports and reconstructs."
+)
+@click.option(
+    "--import", "importing", is_flag=True, help="Import torch and the extensions as well, which takes seconds."
+)
+@click.option("--offline", is_flag=True, help="Do not try the network.")
+@click.option("--fix", is_flag=True, help="Make what is missing of cudawheel's own folders; shown first.")
+@click.option("--yes", is_flag=True, help="Do not ask before --fix.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), envvar="CUDAWHEEL_CACHE", help="Folder for all that outlives a build."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def command(  # noqa: PLR0913, PLR0917 - click passes options by name
+    context: click.Context,
+    /,
+    python: str | None,
+    gpu_text: str | None,
+    recipe: Path | None,
+    installed: bool,  # noqa: FBT001 - click passes flags by name
+    seven: bool,  # noqa: FBT001
+    importing: bool,  # noqa: FBT001
+    offline: bool,  # noqa: FBT001
+    fix: bool,  # noqa: FBT001
+    yes: bool,  # noqa: FBT001
+    cache: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Say what keeps this machine from building or running CUDA code, and what to do about it.
+
+    Ends with exit code 60 where there is a problem, 61 where there is a warning at most, and 0 otherwise. Nothing is
+    changed unless --fix is given.
+    """
+    world = _this_world()
+    asked = _gpus(gpu_text) if gpu_text is not None else ()
+    folders = _folders(cache)
+    fetching = not (offline or installed or seven)
+    machine = examine(
+        world,
+        python=_path_of(python),
+        folders=folders,
+        addresses=_addresses(world, recipe) if fetching else None,
+        all_packages=installed,
+    )
+    findings = _judge(world, machine, asked, recipe, cache=Path(folders["cache"]), importing=importing, seven=seven)
+    if installed:
+        findings = tuple(finding for finding in findings if finding.section in _INSTALLED)
+    if as_json:
+        _print_json(world, machine, findings, seven=seven)
+    elif seven:
+        show_checklist(out, checklist(findings))
+    else:
+        show_findings(out, findings, title=_title(world, machine))
+    if fix:
+        _fix(folders["cache"], yes=yes, as_json=as_json)
+    shown = [item.answer for item in checklist(findings)] if seven else findings
+    context.exit(_EXIT_CODES[worst(shown)])
+
+
+def _this_world() -> World:
+    try:
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        system = platform.system()
+    return World(
+        environ=dict(os.environ),
+        running=sys.executable,
+        system=f"{system}, Linux {platform.release()}",
+        processor=platform.machine(),
+    )
+
+
+def _path_of(python: str | None) -> str | None:
+    """Give an absolute path: of what is there, or else of a program on PATH."""
+    if python is None:
+        return None
+    return str(Path(python).absolute()) if Path(python).exists() else shutil.which(python) or python
+
+
+def _gpus(text: str) -> tuple[Gpu, ...]:
+    """Read the GPUs that a person asks about.
+
+    Raises:
+        CapabilityError: there is none of that name or capability.
+    """
+    request = CapabilityRequest.parse(text, capability_names())
+    capabilities = request.expand(CapabilityContext(known=tuple(sorted(known_for())))).cubins
+    unknown = [capability for capability in capabilities if capability.base not in capability_spans()]
+    if unknown or not capabilities:
+        raise CapabilityError(
+            f"there is no GPU of compute capability {unknown[0]}" if unknown else f"{text!r} names no GPU",
+            remedy=f"Known are {', '.join(map(str, known_for()))}, and names such as 'RTX 5070 Ti'.",
+        )
+    # A capability is called by the GPUs that have it, a GPU by the name that was given.
+    named = len(capabilities) == 1 and not text.strip()[:1].isdigit()
+    return tuple(
+        Gpu(name=text.strip() if named else known_for().get(one.base, "a GPU"), capability=one.base)
+        for one in capabilities
+    )
+
+
+def _folders(cache: Path | None) -> dict[str, str]:
+    return {
+        "cache": str((cache or user_cache_path("cudawheel")).absolute()),
+        "wheelhouse": str(Path("wheelhouse").absolute()),
+        "temporary files": tempfile.gettempdir(),
+    }
+
+
+def _addresses(world: World, recipe: Path | None) -> tuple[tuple[str, str], ...]:
+    usual = usual_addresses(world.environ)
+    if recipe is None:
+        return usual
+    from cudawheel.doctor.recipe_fit import addresses_of  # noqa: PLC0415 - reading recipes is slow to import
+    from cudawheel.recipe.loading import load_recipe  # noqa: PLC0415
+
+    return (*usual, *addresses_of(load_recipe(recipe)))
+
+
+def _judge(
+    world: World,
+    machine: Machine,
+    asked: tuple[Gpu, ...],
+    recipe: Path | None,
+    *,
+    cache: Path,
+    importing: bool,
+    seven: bool,
+) -> tuple[Finding, ...]:
+    """Try what is to be tried, and judge all of it."""
+    imported: tuple[trials.Trial, ...] = ()
+    if importing or seven:
+        machine = trials.try_torch(world, machine)
+        imported = trials.try_extensions(world, machine.environment)
+    findings = [*diagnose(machine, asked, recipes=recipes_in(Path("recipes")))]
+    findings += trials.diagnose_imports(imported, machine.environment)
+    if seven:
+        findings.append(trials.diagnose_reconstruction(trials.try_reconstruction(world, machine.environment)))
+    if recipe is not None:
+        from cudawheel.doctor.recipe_fit import fit  # noqa: PLC0415 - as above
+        from cudawheel.recipe.loading import load_recipe  # noqa: PLC0415
+
+        running = PythonVersion(sys.version_info.major, sys.version_info.minor)
+        findings += fit(machine, load_recipe(recipe), python=running, cache=cache, asked=asked)
+    return tuple(findings)
+
+
+def _title(world: World, machine: Machine) -> str:
+    return f"{world.system}, {world.processor}, {machine.memory.cores} core{'s' * (machine.memory.cores != 1)}"
+
+
+def _print_json(world: World, machine: Machine, findings: tuple[Finding, ...], *, seven: bool) -> None:
+    answer: dict[str, Any] = {
+        "system": _title(world, machine),
+        "environment": machine.environment.python,
+        "worst": worst(findings).name.lower(),
+        "findings": [finding.to_json() for finding in findings],
+    }
+    if seven:
+        answer["checklist"] = [{"question": item.question, **item.answer.to_json()} for item in checklist(findings)]
+    click.echo(json.dumps(answer, indent=2))
+
+
+def _fix(cache: str, *, yes: bool, as_json: bool) -> None:
+    """Show what would be made, ask, and make it."""
+    own = {
+        "cache": Path(cache),
+        "settings": user_config_path("cudawheel"),
+        "keys": user_config_path("cudawheel") / "keys",
+    }
+    home = Path.home()
+    wanted = repairs(own, home)
+    # Where standard output is JSON, what is said about repairs goes beside it.
+    console = err if as_json else out
+    show_repairs(console, wanted)
+    if wanted and (yes or click.confirm("Make them?", err=as_json)):
+        for path in apply(wanted, home):
+            console.print(f"[green]✓[/] made {path}", markup=True)

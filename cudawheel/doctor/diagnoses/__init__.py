@@ -1,0 +1,1 @@
+"""Diagnoses: pure functions from what was found to findings."""

@@ -1,0 +1,164 @@
+"""torch against the driver and the GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, listing, torch_command
+from cudawheel.doctor.finding import Finding, Severity
+from cudawheel.doctor.machine import Driver, Gpu, Machine, Torch, TorchTrial
+from cudawheel.model.capability import ComputeCapability, Support
+from cudawheel.model.capability_set import CapabilitySet
+
+
+def diagnose_torch(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator[Finding]:
+    """Judge the environment's torch: whole, for CUDA, for a CUDA that the driver runs, with code for the GPUs."""
+    torch = machine.environment.torch
+    gpus = gpus_of(machine, asked)
+    if torch is None:
+        if not machine.environment.fault:
+            yield _none_here(machine)
+    elif torch.fault:
+        yield Finding(
+            section="torch",
+            code="torch-broken",
+            severity=Severity.PROBLEM,
+            found=f"{torch.version} in {torch.site} is damaged: {torch.fault}",
+            remedy=(_command(gpus, machine.driver),),
+        )
+    elif torch.cuda is None:
+        yield _without_cuda(torch, gpus, machine.driver)
+    else:
+        yield _cuda(torch, machine.driver, gpus)
+        yield from _capabilities(torch, torch.capabilities, gpus, machine.driver)
+    if torch is not None and torch.trial is not None:
+        yield from _trial(torch, torch.trial, machine, gpus)
+
+
+def _command(gpus: tuple[Gpu, ...], driver: Driver) -> str:
+    wanted = [gpu.capability for gpu in gpus if gpu.capability]
+    return (
+        torch_command(wanted, newest_cuda=driver.cuda)
+        or f"No torch on the package index has code for {listing(gpus)} and a CUDA that this driver runs: update the "
+        "driver first."
+    )
+
+
+def _none_here(machine: Machine) -> Finding:
+    others = machine.other_torches
+    elsewhere = f"; {others[0].version} is in {others[0].site}" if others else ""
+    return Finding(
+        section="torch",
+        code="no-torch",
+        severity=Severity.NOTE,
+        found=f"none beside {machine.environment.python}{elsewhere}",
+        remedy=("Look into another environment with --python, such as --python .venv",),
+    )
+
+
+def _without_cuda(torch: Torch, gpus: tuple[Gpu, ...], driver: Driver) -> Finding:
+    if torch.rocm:
+        return Finding(
+            section="torch",
+            code="torch-rocm",
+            severity=Severity.PROBLEM if gpus else Severity.NOTE,
+            found=f"{torch.version} is built for AMD's GPUs (ROCm {torch.rocm})",
+            remedy=(_command(gpus, driver),) if gpus else (),
+        )
+    return Finding(
+        section="torch",
+        code="torch-cpu",
+        severity=Severity.PROBLEM if gpus else Severity.NOTE,
+        found=f"{torch.version} is built for the CPU alone"
+        + (f": it sees no GPU, not even {listing(gpus)}" if gpus else ""),
+        remedy=(_command(gpus, driver),) if gpus else (),
+    )
+
+
+def _cuda(torch: Torch, driver: Driver, gpus: tuple[Gpu, ...]) -> Finding:
+    """Judge torch's CUDA by the driver's: a later major one does not start (CUDA Compatibility, minor versions)."""
+    found = f"{torch.version}, built with CUDA {torch.cuda}"
+    if torch.cuda and driver.cuda and torch.cuda.major > driver.cuda.major:
+        return Finding(
+            section="torch",
+            code="driver-too-old",
+            severity=Severity.PROBLEM,
+            found=f"{found}; driver {driver.version} runs CUDA up to {driver.cuda}, so torch sees no GPU",
+            remedy=(f"Update NVIDIA's driver to one for CUDA {torch.cuda}, or:", _command(gpus, driver)),
+        )
+    runs = f"; the driver runs it (up to {driver.cuda})" if driver.cuda else ""
+    return Finding(section="torch", code="torch", severity=Severity.GOOD, found=f"{found}{runs}")
+
+
+def _capabilities(
+    torch: Torch, carried: CapabilitySet | None, gpus: tuple[Gpu, ...], driver: Driver
+) -> Iterator[Finding]:
+    if carried is None:
+        return
+    found = f"torch carries {carried}"
+    if not carried:
+        yield Finding(
+            section="torch",
+            code="torch-without-code",
+            severity=Severity.PROBLEM,
+            found="torch calls itself a CUDA build and carries no device code",
+            remedy=(_command(gpus, driver),),
+        )
+    elif not gpus:
+        yield Finding(section="torch", code="torch-carries", severity=Severity.GOOD, found=found)
+    for gpu in gpus if carried else ():
+        yield _on_gpu(torch, found, gpu, _support(carried, gpu.capability), driver)
+
+
+def _support(carried: CapabilitySet, capability: ComputeCapability | None) -> Support:
+    return carried.support(capability) if capability else Support.NONE
+
+
+def _on_gpu(torch: Torch, found: str, gpu: Gpu, support: Support, driver: Driver) -> Finding:
+    if support is Support.NATIVE:
+        found = f"{found}: native on {gpu}"
+        return Finding(section="torch", code="torch-native", severity=Severity.GOOD, found=found)
+    if support is Support.PTX:
+        return Finding(
+            section="torch",
+            code="torch-ptx",
+            severity=Severity.WARNING,
+            found=f"{found}: on {gpu} only its PTX, which the driver compiles at first use, for minutes",
+            remedy=(_command((gpu,), driver),),
+        )
+    needed = first_cuda(gpu.capability) if gpu.capability else None
+    because = (
+        f"; that needs a torch built with CUDA {needed} or later"
+        if needed and torch.cuda and torch.cuda < needed
+        else ""
+    )
+    return Finding(
+        section="torch",
+        code="torch-no-kernel-image",
+        severity=Severity.PROBLEM,
+        found=f"{found}: `no kernel image is available` on {gpu}{because}",
+        remedy=(_command((gpu,), driver),),
+    )
+
+
+def _trial(torch: Torch, trial: TorchTrial, machine: Machine, gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
+    if trial.error:
+        yield Finding(
+            section="torch",
+            code="torch-import-fails",
+            severity=Severity.PROBLEM,
+            found=f"torch cannot be imported: {trial.error}",
+            remedy=(f"See all of it: {machine.environment.python} -c 'import torch'", _command(gpus, machine.driver)),
+        )
+    elif machine.driver.gpus and torch.cuda and not trial.available:
+        yield Finding(
+            section="torch",
+            code="torch-sees-no-gpu",
+            severity=Severity.PROBLEM,
+            found=f"torch imports, and does not see what the driver sees: {listing(machine.driver.gpus)}",
+            remedy=(f"{machine.environment.python} -c 'import torch; torch.cuda.init()'",),
+        )
+    else:
+        sees = f"sees {listing(trial.devices)}" if trial.devices else "sees no GPU"
+        found = f"torch imports in {trial.seconds:.1f} s and {sees}"
+        yield Finding(section="torch", code="torch-imports", severity=Severity.GOOD, found=found)

@@ -1,0 +1,60 @@
+"""Words that several diagnoses use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cudawheel.data import capability_spans, torch_releases
+from cudawheel.doctor.machine import Gpu, Machine
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.version import CudaVersion
+from cudawheel.schedule.limits import GIB
+
+
+def gib(size: float) -> str:
+    """Write bytes as gibibytes: a whole number where it is one."""
+    text = f"{size / GIB:.1f}".removesuffix(".0")
+    return f"{text} GiB"
+
+
+def listing(words: Iterable[object], joint: str = "and") -> str:
+    """Join words: `a, b and c`."""
+    *others, last = map(str, words)
+    return f"{', '.join(others)} {joint} {last}" if others else last
+
+
+def gpus_of(machine: Machine, asked: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Give the GPUs that things have to run on: those asked about, or else this machine's, one of each capability."""
+    by_capability: dict[ComputeCapability, Gpu] = {}
+    for gpu in asked or machine.driver.gpus:
+        if gpu.capability is not None:
+            by_capability.setdefault(gpu.capability, gpu)
+    return tuple(by_capability[capability] for capability in sorted(by_capability))
+
+
+def first_cuda(capability: ComputeCapability) -> CudaVersion | None:
+    """Give the first CUDA that compiles for a capability, if it is known."""
+    span = capability_spans().get(capability)
+    return span.first if span else None
+
+
+def torch_command(capabilities: Iterable[ComputeCapability], *, newest_cuda: CudaVersion | None = None) -> str:
+    """Give the command that installs the newest torch of the package index with code for every capability.
+
+    Args:
+        capabilities: what it has to run on; none means any.
+        newest_cuda: what the driver can run, if that is known: torch's CUDA may not be of a later major release.
+    """
+    wanted = tuple(capabilities)
+    fitting = [
+        version
+        for version, release in torch_releases().items()
+        if all(any(own.cubin_runs_on(one) for own in release.capabilities) for one in wanted)
+        and (newest_cuda is None or release.cuda.major <= newest_cuda.major)
+    ]
+    return f'pip install --force-reinstall "torch=={max(fitting)}.*"' if fitting else ""
+
+
+def arch_list(gpus: Iterable[Gpu]) -> str:
+    """Write capabilities as TORCH_CUDA_ARCH_LIST takes them, lowest first."""
+    return ";".join(str(gpu.capability) for gpu in gpus)
