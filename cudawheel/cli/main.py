@@ -16,7 +16,7 @@ from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildErro
 _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
     "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
-    "doctor": ("cudawheel.cli.doctor", "Say what keeps this machine from building or running CUDA code, and what helps."),
+    "doctor": ("cudawheel.cli.doctor", "Say what keeps CUDA code from building or running here, and what helps."),
     "explain": ("cudawheel.cli.explain", "Name the cause of a failure from its log, and the remedy."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
     "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
