@@ -18,9 +18,9 @@ from cudawheel.model.capability_set import CapabilitySet
 
 # ELF, 64 bits, little-endian (System V ABI, "ELF Header" and "Section Header"): offset of the section table, size of a
 # row, rows, and the row that holds the names.
-_HEADER = struct.Struct("<4sBB34xQ10xHHH")
+_HEADER = struct.Struct("<40xQ10xHHH")
 _ROW = struct.Struct("<II16xQQ24x")
-_64_BITS, _LITTLE_ENDIAN = 2, 1
+_64_BITS_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 _NO_BITS = 8
 _MOST_NAMES_BYTES = 1 << 24
 
@@ -33,37 +33,41 @@ def read_device_code(path: Path) -> tuple[FatbinContainer, ...]:
         OSError: the file cannot be opened.
     """
     with path.open("rb", buffering=0) as stream:
-        try:
-            place = _find_section(stream)
-        except struct.error:
+        head = stream.read(_HEADER.size)
+        if len(head) < _HEADER.size or not head.startswith(_64_BITS_LITTLE_ENDIAN):
             return ()
-        if place is None:
-            return ()
-        start, size = place
         try:
-            containers = read_fatbin(stream, start=start, size=size, where=f"{SECTION} of {path.name}")
-        except (ValueError, OverflowError) as damage:
-            raise WheelError(f"{path.name} is damaged", why=str(damage)) from damage
+            place = _find_section(stream, head)
+            containers = () if place is None else read_fatbin(stream, start=place[0], size=place[1], where=SECTION)
+        except (struct.error, ValueError, OverflowError) as damage:
+            raise WheelError(f"{path.name} is damaged", why=str(damage), remedy="Install it again.") from damage
     return tuple(container for container in containers if container.has_code)
 
 
-def _find_section(stream: BinaryIO) -> tuple[int, int] | None:
-    """Give offset and size of the section with the fatbins; raises struct.error where the file ends too soon."""
-    magic, bits, order, table, row_bytes, count, names = _HEADER.unpack(stream.read(_HEADER.size))
-    if (magic, bits, order) != (b"\x7fELF", _64_BITS, _LITTLE_ENDIAN) or row_bytes < _ROW.size or names >= count:
+def _find_section(stream: BinaryIO, head: bytes) -> tuple[int, int] | None:
+    """Give offset and size of the section with the fatbins, or None where there is none.
+
+    Raises:
+        ValueError: the table of sections, or that of their names, is not where the header says.
+        struct.error: the same.
+    """
+    table, row_bytes, count, names = _HEADER.unpack(head)
+    if count == 0:
         return None
+    if row_bytes < _ROW.size or names >= count:
+        raise ValueError("its table of sections makes no sense")
     stream.seek(table)
     rows = stream.read(row_bytes * count)
     sections = [_ROW.unpack_from(rows, row_bytes * number) for number in range(count)]
     _, _, start, size = sections[names]
     if size > _MOST_NAMES_BYTES:
-        return None
+        raise ValueError(f"the names of its sections cannot take {size} bytes")
     stream.seek(start)
     text = stream.read(size)
     wanted = SECTION.encode() + b"\0"
     for name, kind, offset, length in sections:
         if text[name : name + len(wanted)] == wanted:
-            # Of a file with debugging alone the section is there without its content (SHT_NOBITS).
+            # In a file that holds debugging information alone the section has no content (SHT_NOBITS).
             return None if kind == _NO_BITS else (offset, length)
     return None
 

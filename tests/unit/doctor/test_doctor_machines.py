@@ -1,0 +1,72 @@
+"""Doctor names the cause on machines made of files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from machines_of_files import describe, make_world, names
+
+from cudawheel.doctor.diagnosis import diagnose
+from cudawheel.doctor.examine import examine
+from cudawheel.doctor.finding import Finding, Severity, worst
+from cudawheel.doctor.machine import Machine
+
+FOLDERS = {"cache": "/home/ada/.cache/cudawheel", "temporary files": "/tmp"}  # noqa: S108 - of a machine of files
+ADDRESSES = (("the package index", "https://user:secret@index.test/simple/"),)
+
+Look = Callable[[str], Machine]
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Make a machine of the name, and examine it; 16 cores, and room on every disk that can be written."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(16)))
+    roomy = os.statvfs_result((4096, 4096, 1 << 30, 1 << 29, 1 << 29, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: roomy)
+
+    def look_(name: str) -> Machine:
+        return examine(make_world(tmp_path, describe(name)), folders=FOLDERS, addresses=ADDRESSES)
+
+    return look_
+
+
+def text_of(finding: Finding) -> str:
+    return "\n".join((finding.found, *finding.remedy))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_cause_is_named(name: str, look: Look) -> None:
+    findings = diagnose(look(name))
+    for code, words in describe(name)["expect"].items():
+        about = "\n".join(text_of(finding) for finding in findings if finding.code == code)
+        assert about, f"no {code} among {[finding.code for finding in findings]}"
+        assert [word for word in words if word not in about] == []
+
+
+@pytest.mark.parametrize("name", names())
+def test_nothing_worse_is_said_than_what_is_wrong(name: str, look: Look) -> None:
+    findings = diagnose(look(name))
+    bad = [(finding.code, finding.found) for finding in findings if finding.severity is worst(findings)]
+    assert worst(findings).name.lower() in {describe(name)["worst"], "note"}, bad
+    assert (worst(findings) >= Severity.WARNING) == (describe(name)["worst"] in {"warning", "problem"}), bad
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_finding_is_one_line_and_says_what_to_do_if_it_is_bad(name: str, look: Look, tmp_path: Path) -> None:
+    for finding in diagnose(look(name)):
+        assert len(finding.found.splitlines()) == 1
+        assert all(len(line.splitlines()) == 1 for line in finding.remedy)
+        assert finding.remedy or finding.severity < Severity.WARNING, finding
+        assert str(tmp_path) not in text_of(finding)
+        assert "secret" not in text_of(finding)
+        assert json.loads(json.dumps(finding.to_json()))["code"] == finding.code
+
+
+def test_machines_are_values(look: Look) -> None:
+    machine = look("whole")
+    assert machine == look("whole")
+    assert hash(machine.environment)
