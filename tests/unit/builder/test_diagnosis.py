@@ -6,58 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from cudawheel.builder.diagnosis import KnownFailure, diagnose, known_failures, recognise
+from cudawheel.builder.diagnosis import diagnose
 from cudawheel.errors import BuildError, DiskFullError, OutOfMemoryError
 
-KNOWN = known_failures()
+
+def test_what_shows_when_something_runs_is_no_cause_of_a_failed_build() -> None:
+    output = "A module that was compiled using NumPy 1.x cannot be run in\nadd.cu(3): error: oops\n"
+    error = diagnose("it failed", output=output, tail=["last"], log=Path("x"))
+    assert error.why.startswith("add.cu(3): error: oops")
 
 
-@pytest.mark.parametrize("failure", KNOWN, ids=lambda failure: failure.name)
-def test_each_example_is_recognised_first_by_its_own_pattern(failure: KnownFailure) -> None:
-    output = f"[1/9] nvcc -c a.cu\n{failure.example}\nninja: build stopped\n"
-    recognised, evidence = next(recognise(output))
-    assert recognised.name == failure.name
-    assert evidence == failure.example
-
-
-@pytest.mark.parametrize("failure", KNOWN, ids=lambda failure: failure.name)
-def test_each_says_what_it_is_and_what_helps(failure: KnownFailure) -> None:
-    assert failure.cause.endswith(".")
-    assert failure.remedy.endswith(".")
-
-
-def test_names_are_given_once() -> None:
-    assert len({failure.name for failure in KNOWN}) == len(KNOWN)
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("g++: fatal error: Killed signal terminated program cc1plus", "out of memory"),
-        ("virtual memory exhausted: Cannot allocate memory", "out of memory"),
-        ("terminate called after throwing an instance of 'std::bad_alloc'", "out of memory"),
-        ("OSError: [Errno 28] No space left on device: 'a.o'", "disk full"),
-        ("a.cpp:1:10: fatal error: nvToolsExt.h: No such file or directory", "nvToolsExt"),
-        ("  Failed to find nvcc.", "no CUDA compiler"),
-        ("OSError: CUDA_HOME environment variable is not set. Please set it", "no CUDA compiler"),
-        ("a.cu:3:10: fatal error: cub/cub.cuh: No such file or directory", "CUDA header missing"),
-    ],
-)
-def test_other_spellings_are_recognised(line: str, name: str) -> None:
-    assert next(recognise(line))[0].name == name
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "[3/4] Building CXX object killed.cpp.o",
-        "fatal error: my_own_header.h: No such file or directory",
-        "error: expected ';' before '}' token",
-        "",
-    ],
-)
-def test_other_failures_are_not_taken_for_known_ones(line: str) -> None:
-    assert list(recognise(line)) == []
+def test_the_root_is_told_and_its_wake_named() -> None:
+    why = "#error -- unsupported GNU version! gcc versions later than 13 are not supported!"
+    output = f"CMake Error: No CMAKE_CUDA_COMPILER could be found.\n{why}\n"
+    error = diagnose("it failed", output=output, tail=["last"], log=Path("x"))
+    assert error.why.startswith("This CUDA's nvcc accepts gcc up to a certain version")
+    assert "Recognised besides: no nvcc was found." in error.why
+    assert "CXX=g++-14" in error.remedy
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ import pytest
 from listening import Heard
 from small_packages import write_project
 
-from cudawheel.builder.diagnosis import known_failures
 from cudawheel.builder.environment import Environment
 from cudawheel.builder.frontend import Backend, static_requires
 from cudawheel.errors import BuildError, DiskFullError, OutOfMemoryError
+from cudawheel.explain.pattern import Pattern, known_patterns
+from cudawheel.explain.scanner import explain_text
 from cudawheel.schedule.confinement import Confinement
 
 
@@ -105,17 +106,21 @@ def test_a_backend_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         backend(project).build_wheel({}, tmp_path / "out")
 
 
-@pytest.mark.parametrize("failure", known_failures(), ids=lambda failure: failure.name)
-def test_each_known_failure_is_named_with_its_remedy(failure, tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", say=["[1/2] nvcc", failure.example, "ninja: stopped"], fails=True)
+@pytest.mark.parametrize(
+    "pattern", [one for one in known_patterns() if one.stage != "run"], ids=lambda pattern: pattern.id
+)
+def test_each_known_failure_is_named_with_its_remedy(pattern: Pattern, tmp_path: Path) -> None:
+    example = pattern.examples[0]
+    project = write_project(tmp_path / "project", say=["[1/2] nvcc", example, "ninja: stopped"], fails=True)
     kinds = {"out of memory": (OutOfMemoryError, 15), "disk full": (DiskFullError, 19)}
-    kind, code = kinds.get(failure.name, (BuildError, 14))
+    kind, code = kinds.get(pattern.kind, (BuildError, 14))
+    known = explain_text(example)[0]
     with pytest.raises(kind) as caught:
         backend(project).build_wheel({}, tmp_path / "out")
     assert type(caught.value) is kind
     assert caught.value.exit_code == code
-    assert caught.value.why.startswith(failure.cause)
-    assert caught.value.remedy.startswith(failure.remedy)
+    assert caught.value.why.startswith(known.cause)
+    assert caught.value.remedy.startswith(known.recipe or known.remedy)
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -161,7 +166,7 @@ def test_nothing_that_a_backend_left_running_outlives_it(tmp_path: Path) -> None
 
 def test_a_failure_is_explained_by_the_output_of_its_own_run(tmp_path: Path) -> None:
     """The log holds earlier runs as well, and what they said is no cause of this one's end."""
-    known = known_failures()[0].example
+    known = "nvcc error   : 'cicc' died due to signal 9 (Kill signal)"
     project = write_project(tmp_path / "project", say=[known], fails=True)
     with pytest.raises(OutOfMemoryError):
         backend(project).build_wheel({}, tmp_path / "out")

@@ -31,7 +31,7 @@ def test_it_holds_all_of_the_package_and_none_of_its_leftovers(tmp_path: Path) -
     with zipfile.ZipFile(own_wheel(tmp_path)) as wheel:
         names = set(wheel.namelist())
     assert {f"cudawheel/{path.relative_to(package)}" for path in package.rglob("*.py")} <= names
-    assert "cudawheel/data/build_failures.json" in names
+    assert "cudawheel/data/patterns/toolchain.toml" in names
     assert not [name for name in names if "__pycache__" in name]
 
 
