@@ -90,7 +90,8 @@ class Gpu:
     fault: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.capability})" if self.capability else self.name
+        short = self.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+        return f"{short} ({self.capability})" if self.capability else short
 
 
 class DriverState(Enum):

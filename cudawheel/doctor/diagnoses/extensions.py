@@ -35,7 +35,7 @@ def diagnose_extensions(
             section="extensions",
             code="no-extensions",
             severity=Severity.NOTE,
-            found=f"no package with device code but torch's and CUDA's own beside {machine.environment.python}",
+            found="no package with device code but torch's and CUDA's own",
         )
 
 

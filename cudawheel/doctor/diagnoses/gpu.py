@@ -87,12 +87,12 @@ def _gpus(driver: Driver, machine: Machine) -> Iterator[Finding]:
         yield _gpu(gpu, about)
     gpus = gpus_of(machine, ())
     if len(gpus) > 1:
-        names = listing(f"{gpu.name} is {gpu.capability}" for gpu in gpus)
+        names = listing(gpus)
         yield Finding(
             section="GPU",
             code="gpus-differ",
             severity=Severity.WARNING,
-            found=f"GPUs of different generations: {names}; code for one does not run on the other",
+            found=f"GPUs of different generations, {names}: code for one alone does not run on the other",
             remedy=(
                 f'For a bare pip: export TORCH_CUDA_ARCH_LIST="{arch_list(gpus)}"',
                 "cudawheel builds for both with --capabilities native.",

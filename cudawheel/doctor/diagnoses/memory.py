@@ -20,6 +20,9 @@ _FAIR_SHARE = 0.6
 _SHOWN_AT_LEAST = 0.9
 _AMPLE = 32 * GIB
 
+_UNKNOWN_LINES = ("[wsl2]", "memory=16GB   (three quarters of what the computer has)")
+_RESTART = "then in PowerShell, with all work in WSL saved: wsl --shutdown"
+
 
 def diagnose_memory(machine: Machine) -> Iterator[Finding]:
     """Judge memory, and WSL where this is one."""
@@ -83,8 +86,8 @@ def _groups(memory: Memory) -> Iterator[Finding]:
             section="memory",
             code="memory-cgroup",
             severity=Severity.PROBLEM if short else Severity.WARNING if tight else Severity.NOTE,
-            found=f"{group.name} allows {gib(group.limit)}{whole}, {gib(max(0, group.available))} of it free; "
-            "past it the kernel kills",
+            found=f"this container or session ({group.name}) is allowed {gib(group.limit)}{whole}, "
+            f"{gib(max(0, group.available))} of it free; past it the kernel kills",
             remedy=("Start the container with more: docker run --memory 16g … (or the limit of its pod or slice)",)
             if tight
             else (),
@@ -105,7 +108,8 @@ def _wsl(memory: Memory, wsl: Wsl) -> Iterator[Finding]:
     config = wsl.config
     if config is not None and config.faults:
         yield _misread(config, wsl)
-    elif config is not None and total is not None and config.memory and total < config.memory * _SHOWN_AT_LEAST:
+        return
+    if config is not None and total is not None and config.memory and total < config.memory * _SHOWN_AT_LEAST:
         yield _not_in_effect(config, wsl, total)
         return
     yield _share(total, wsl)
@@ -117,7 +121,7 @@ def _misread(config: WslConfig, wsl: Wsl) -> Finding:
         code="wsl-config-unread",
         severity=Severity.WARNING,
         found=f"{config.path} does not say what it means to: {'; '.join(config.faults)}",
-        remedy=("Write it like this:", *(wsl_lines(wsl.host_memory) or ("[wsl2]", "memory=16GB"))),
+        remedy=("Write it like this:", *(wsl_lines(wsl.host_memory) or _UNKNOWN_LINES), _RESTART),
     )
 
 
@@ -156,8 +160,8 @@ def _share(total: int | None, wsl: Wsl) -> Finding:
         + (f" of the computer's {gib(computer)}" if computer else "; Windows did not say how much the computer has"),
         remedy=(
             f"Write into {where}\\.wslconfig:",
-            *(lines or ("[wsl2]", "memory=16GB   (three quarters of what the computer has)")),
-            "then in PowerShell, with all work in WSL saved: wsl --shutdown",
+            *(lines or _UNKNOWN_LINES),
+            _RESTART,
         ),
     )
 

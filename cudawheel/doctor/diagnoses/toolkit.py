@@ -31,14 +31,16 @@ def diagnose_toolkits(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator
 
 
 def _toolkit(toolkit: Toolkit, gpus: tuple[Gpu, ...], machine: Machine, *, first: bool) -> Finding:
-    where = f"{toolkit.home} ({toolkit.origin})"
+    where = toolkit.home + {"PATH": " (on PATH)", "standard folder": ""}.get(toolkit.origin, f" ({toolkit.origin})")
     if toolkit.version is None:
         return Finding(
             section="nvcc",
             code="toolkit-broken",
             severity=Severity.WARNING if first else Severity.NOTE,
             found=f"{where} is no toolkit: {toolkit.fault}",
-            remedy=(f"unset {toolkit.origin}" if toolkit.origin.startswith("CUDA") else f"Reinstall it. {_BRING}",),
+            remedy=(
+                f"unset {toolkit.origin}" if toolkit.origin.startswith("CUDA") else "Install it again, or remove it.",
+            ),
         )
     beyond = tuple(gpu for gpu in gpus if not toolkit.compiles_for(gpu))
     if beyond:
@@ -51,7 +53,7 @@ def _toolkit(toolkit: Toolkit, gpus: tuple[Gpu, ...], machine: Machine, *, first
             severity=Severity.WARNING,
             found=f"nvcc {toolkit.release} at {where}, and torch was built with CUDA {torch.cuda}: pip builds stop at "
             "the mismatch",
-            remedy=(f"Set CUDA_HOME to a CUDA {torch.cuda.major}.x. {_BRING}",),
+            remedy=(f"Set CUDA_HOME to a CUDA {torch.cuda.major}.x.", _BRING),
         )
     names = f", compiles for {listing(gpus)}" if gpus else f", compiles up to {max(toolkit.gpu_codes, default='?')}"
     return Finding(
@@ -73,7 +75,7 @@ def _too_old(toolkit: Toolkit, beyond: tuple[Gpu, ...], machine: Machine, *, fir
         code="toolkit-too-old" if old else "toolkit-without-gpu",
         severity=Severity.PROBLEM if first else Severity.NOTE,
         found=f"CUDA {toolkit.version} at {toolkit.home} cannot compile for {listing(beyond)}, which {reason}",
-        remedy=(f"export CUDA_HOME={others[0]}",) if others else (f"Install a later CUDA for pip builds. {_BRING}",),
+        remedy=(f"export CUDA_HOME={others[0]}",) if others else ("Install a later CUDA for pip builds.", _BRING),
     )
 
 
@@ -154,7 +156,7 @@ def diagnose_pythons(machine: Machine) -> Iterator[Finding]:
     version = ".".join(environment.version.split(".")[:2])
     whole = [python for python in machine.pythons if python.headers]
     versions = list(dict.fromkeys(python.version for python in whole))
-    others = f"; {listing(versions)} can be built for" if versions else ""
+    others = f"; {listing(versions)} can be built for" if set(versions) - {version} else ""
     if version and version not in versions:
         yield Finding(
             section="Python",

@@ -24,7 +24,7 @@ def diagnose_torch(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator[Fi
             code="torch-broken",
             severity=Severity.PROBLEM,
             found=f"{torch.version} in {torch.site} is damaged: {torch.fault}",
-            remedy=(_command(gpus, machine.driver),),
+            remedy=(_command(gpus, machine.driver, torch),),
         )
     elif torch.cuda is None:
         yield _without_cuda(torch, gpus, machine.driver)
@@ -35,10 +35,10 @@ def diagnose_torch(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator[Fi
         yield from _trial(torch, torch.trial, machine, gpus)
 
 
-def _command(gpus: tuple[Gpu, ...], driver: Driver) -> str:
+def _command(gpus: tuple[Gpu, ...], driver: Driver, torch: Torch) -> str:
     wanted = [gpu.capability for gpu in gpus if gpu.capability]
     return (
-        torch_command(wanted, newest_cuda=driver.cuda)
+        torch_command(wanted, newest_cuda=driver.cuda, like=torch.version)
         or f"No torch on the package index has code for {listing(gpus)} and a CUDA that this driver runs: update the "
         "driver first."
     )
@@ -63,7 +63,7 @@ def _without_cuda(torch: Torch, gpus: tuple[Gpu, ...], driver: Driver) -> Findin
             code="torch-rocm",
             severity=Severity.PROBLEM if gpus else Severity.NOTE,
             found=f"{torch.version} is built for AMD's GPUs (ROCm {torch.rocm})",
-            remedy=(_command(gpus, driver),) if gpus else (),
+            remedy=(_command(gpus, driver, torch),) if gpus else (),
         )
     return Finding(
         section="torch",
@@ -71,7 +71,7 @@ def _without_cuda(torch: Torch, gpus: tuple[Gpu, ...], driver: Driver) -> Findin
         severity=Severity.PROBLEM if gpus else Severity.NOTE,
         found=f"{torch.version} is built for the CPU alone"
         + (f": it sees no GPU, not even {listing(gpus)}" if gpus else ""),
-        remedy=(_command(gpus, driver),) if gpus else (),
+        remedy=(_command(gpus, driver, torch),) if gpus else (),
     )
 
 
@@ -84,7 +84,7 @@ def _cuda(torch: Torch, driver: Driver, gpus: tuple[Gpu, ...]) -> Finding:
             code="driver-too-old",
             severity=Severity.PROBLEM,
             found=f"{found}; driver {driver.version} runs CUDA up to {driver.cuda}, so torch sees no GPU",
-            remedy=(f"Update NVIDIA's driver to one for CUDA {torch.cuda}, or:", _command(gpus, driver)),
+            remedy=(f"Update NVIDIA's driver to one for CUDA {torch.cuda}, or:", _command(gpus, driver, torch)),
         )
     runs = f"; the driver runs it (up to {driver.cuda})" if driver.cuda else ""
     return Finding(section="torch", code="torch", severity=Severity.GOOD, found=f"{found}{runs}")
@@ -102,7 +102,7 @@ def _capabilities(
             code="torch-without-code",
             severity=Severity.PROBLEM,
             found="torch calls itself a CUDA build and carries no device code",
-            remedy=(_command(gpus, driver),),
+            remedy=(_command(gpus, driver, torch),),
         )
     elif not gpus:
         yield Finding(section="torch", code="torch-carries", severity=Severity.GOOD, found=found)
@@ -124,7 +124,7 @@ def _on_gpu(torch: Torch, found: str, gpu: Gpu, support: Support, driver: Driver
             code="torch-ptx",
             severity=Severity.WARNING,
             found=f"{found}: on {gpu} only its PTX, which the driver compiles at first use, for minutes",
-            remedy=(_command((gpu,), driver),),
+            remedy=(_command((gpu,), driver, torch),),
         )
     needed = first_cuda(gpu.capability) if gpu.capability else None
     because = (
@@ -137,7 +137,7 @@ def _on_gpu(torch: Torch, found: str, gpu: Gpu, support: Support, driver: Driver
         code="torch-no-kernel-image",
         severity=Severity.PROBLEM,
         found=f"{found}: `no kernel image is available` on {gpu}{because}",
-        remedy=(_command((gpu,), driver),),
+        remedy=(_command((gpu,), driver, torch),),
     )
 
 
@@ -148,7 +148,10 @@ def _trial(torch: Torch, trial: TorchTrial, machine: Machine, gpus: tuple[Gpu, .
             code="torch-import-fails",
             severity=Severity.PROBLEM,
             found=f"torch cannot be imported: {trial.error}",
-            remedy=(f"See all of it: {machine.environment.python} -c 'import torch'", _command(gpus, machine.driver)),
+            remedy=(
+                f"See all of it: {machine.environment.python} -c 'import torch'",
+                _command(gpus, machine.driver, torch),
+            ),
         )
     elif machine.driver.gpus and torch.cuda and not trial.available:
         yield Finding(

@@ -38,12 +38,18 @@ def first_cuda(capability: ComputeCapability) -> CudaVersion | None:
     return span.first if span else None
 
 
-def torch_command(capabilities: Iterable[ComputeCapability], *, newest_cuda: CudaVersion | None = None) -> str:
-    """Give the command that installs the newest torch of the package index with code for every capability.
+def torch_command(
+    capabilities: Iterable[ComputeCapability], *, newest_cuda: CudaVersion | None = None, like: str = ""
+) -> str:
+    """Give the command that installs a torch of the package index with code for every capability; empty if none has.
+
+    The same minor version is best, since extensions are built for it: what pip knows under its number may have been
+    built with another CUDA than what is installed. Otherwise it is the newest.
 
     Args:
         capabilities: what it has to run on; none means any.
         newest_cuda: what the driver can run, if that is known: torch's CUDA may not be of a later major release.
+        like: the version that is installed.
     """
     wanted = tuple(capabilities)
     fitting = [
@@ -52,7 +58,8 @@ def torch_command(capabilities: Iterable[ComputeCapability], *, newest_cuda: Cud
         if all(any(own.cubin_runs_on(one) for own in release.capabilities) for one in wanted)
         and (newest_cuda is None or release.cuda.major <= newest_cuda.major)
     ]
-    return f'pip install --force-reinstall "torch=={max(fitting)}.*"' if fitting else ""
+    same = [version for version in fitting if like.startswith(f"{version}.")]
+    return f'pip install --force-reinstall "torch=={max(same or fitting)}.*"' if fitting else ""
 
 
 def arch_list(gpus: Iterable[Gpu]) -> str:

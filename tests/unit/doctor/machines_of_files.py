@@ -1,4 +1,4 @@
-"""Machines made of files: a data file below `machines/` says what is on one, and a `World` of it is made in a folder."""
+"""Machines made of files: a data file below `machines/` says what is on one; a `World` of it is made in a folder."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def answers(described: Mapping[str, Any]) -> dict[str, str]:
     said = {f"{PYTHON} -I -c": json.dumps({"version": "3.12.3", "sites": [SITE]})}
     for home, toolkit in described.get("toolkits", {}).items():
         codes = "".join(f"sm_{code}\n" for code in toolkit["codes"])
-        said[f"{home}/bin/nvcc --version"] = f"Cuda compilation tools, release {toolkit['version']}, V{toolkit['release']}"
+        said[f"{home}/bin/nvcc --version"] = f"Cuda tools, release {toolkit['version']}, V{toolkit['release']}"
         said[f"{home}/bin/nvcc --list-gpu-code"] = codes
     for path, version in described.get("compilers", {}).items():
         macros = zip(("__GNUC__", "__GNUC_MINOR__", "__GNUC_PATCHLEVEL__"), version.split("."), strict=True)
@@ -191,7 +191,7 @@ def _entry(kind: int, word: str, unpacked: int) -> bytes:
 
 
 def make_elf(fatbin: bytes, sections: Iterable[str] = (SECTION,)) -> bytes:
-    """Write an ELF file with nothing in it but a section of device code; without device code there is no such section."""
+    """Write an ELF file with nothing in it but a section of device code; without device code not even that."""
     wanted = [name for name in sections if fatbin]
     text = b"\0" + b"".join(name.encode() + b"\0" for name in [*wanted, ".shstrtab"])
     table = 64 + len(fatbin) + len(text)
