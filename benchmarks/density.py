@@ -4,8 +4,7 @@
 
 The original's way asks each point of the grid: three samples of 40 features, put together, through the decoder, in
 chunks of 8192 points by default. Both its chunks and one chunk for all are timed. cudawheel's way is timed with its
-default and with portions of 2^14 to 2^24 points, and for some of them with the decoder's matrices laid out column by
-column, which is another matrix kernel and nothing else. All in float32, TF32 off; how far each way lies from float64 is
+default and with portions of 2^14 to 2^24 points. All in float32, TF32 off; how far each way lies from float64 is
 measured at some of the points. Prints a line a way, and ratios; `--json FILE` keeps all of it.
 """
 
@@ -37,7 +36,6 @@ CHECKED_POINTS = 20_000
 PART_POINTS, REPEATS = 1 << 17, 50
 # Keeps the size of what goes through linear maps with SiLU between them.
 GAIN = 1.6
-COLUMN_WISE = (16, 17, 18, 20)
 
 
 def options() -> argparse.Namespace:
@@ -60,14 +58,6 @@ def random_field(device: torch.device) -> TriplaneField:
     planes = torch.randn(3, FEATURES, SIDE, SIDE)
     decoder.requires_grad_(requires_grad=False).to(device)
     return TriplaneField(planes=planes.to(device), decoder=decoder, radius=RADIUS)
-
-
-def column_wise(field: TriplaneField) -> TriplaneField:
-    """Give the field with the decoder's matrices stored column by column; their values are the same."""
-    decoder = copy.deepcopy(field.decoder)
-    for layer in decoder.linear_layers:
-        layer.weight.data = layer.weight.data.mT.contiguous().mT
-    return replace(field, decoder=decoder)
 
 
 @torch.no_grad()
@@ -112,13 +102,18 @@ def parts(field: TriplaneField, size: int, device: torch.device) -> dict[str, fl
     """
     hidden, last = field.decoder.linear_layers[1], field.decoder.linear_layers[-1]
     features = torch.rand(PART_POINTS, WIDTH, device=device)
-    others = features.clone()
+    others, turned, answers = features.clone(), features.mT.contiguous(), features[:, 0].clone()
+    # Maps of the first layer for a grid of as many points, two of its sides as long as those of the planes.
+    long = PART_POINTS // SIDE**2
+    xy, xz, yz = (torch.rand(count, SIDE, WIDTH, device=device) for count in (long, long, SIDE))
     operations: dict[str, Callable[[], Tensor]] = {
         "sum of two": lambda: torch.add(features, features, out=others),
+        "sum of three maps": lambda: (xy[:, :, None] + xz[:, None]).add_(yz),
         "SiLU, in place": lambda: functional.silu(others, inplace=True),
         "linear, 64 to 64": lambda: functional.linear(features, hidden.weight, hidden.bias),
         "linear, 64 to 1": lambda: functional.linear(features, last.weight[:1], last.bias[:1]),
-        "matrix times vector, 64 to 1": lambda: torch.mv(features, last.weight[0]),
+        "linear, 64 to 64, features first": lambda: torch.mm(hidden.weight, turned),
+        "matrix times vector, 64 to 1": lambda: torch.addmv(last.bias[:1], features, last.weight[0], out=answers),
         "linear, 64 to 4": lambda: functional.linear(features, last.weight, last.bias),
     }
     repeated = {name: partial(repeat, operation) for name, operation in operations.items()}
@@ -138,7 +133,6 @@ def main() -> None:
     chosen = options()
     device = find_device(chosen.device)
     field, size = random_field(device), chosen.resolution
-    by_columns = column_wise(field)
     points = grid_points(size, RADIUS, like=field.planes)
     ways: dict[str, Callable[[], Tensor]] = {
         f"original, chunks of {CHUNK}": partial(original_density, field, points, CHUNK),
@@ -147,9 +141,6 @@ def main() -> None:
     }
     for power in map(int, chosen.portions.split(",")):
         ways[f"ours, 2^{power} points"] = partial(density_on_grid, field, size, chunk_size=1 << power)
-        if power in COLUMN_WISE:
-            name = f"ours, 2^{power} points, by columns"
-            ways[name] = partial(density_on_grid, by_columns, size, chunk_size=1 << power)
     with full_float32():
         results = in_turns(ways, device=device, rounds=chosen.rounds)
         # Beside the timing, since that throws results away. What failed there is not tried again.

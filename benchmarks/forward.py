@@ -4,9 +4,9 @@
 
 The network has the published sizes and random weights. Written out, attention is softmax(q k^T / sqrt(d)) v with the
 matrix of all pairs in memory, and queries, keys and values are projected one after the other: the original's way. Both
-in float32 with TF32 off. Two more ways show what else there is: each matrix product as three in TF32, of numbers that
-are split into two, which loses hardly anything; and TF32 as it is. `--checkpoint FOLDER` takes a network from there.
-Prints a line a way, ratios, and how far the scene codes lie from float64's; `--json FILE` keeps all of it.
+in float32 with TF32 off. One more way, with TF32 on, shows what that would save and cost. `--checkpoint FOLDER` takes a
+network from there. Prints a line a way, ratios, and how far the scene codes lie from float64's; `--json FILE` keeps all
+of it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ from cudawheel.triposr.checkpoint import find_checkpoint, load_network
 from cudawheel.triposr.config import TripoSRConfig
 from cudawheel.triposr.device import find_device
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import SplitProducts, full_float32
+from cudawheel.triposr.precision import full_float32
 
 OURS = "fused attention"
 ORIGINAL = "attention written out"
-SPLIT = "fused attention, three TF32 products"
 WITH_TF32 = "fused attention, TF32"
 
 # The sizes of the published config.yaml, and the kinds of its parts.
@@ -122,12 +121,6 @@ def tf32() -> Iterator[None]:
         yield
 
 
-def ours_split(network: TripoSR, image: Tensor) -> Tensor:
-    """Give the scene code of an image with three TF32 products for each in float32."""
-    with SplitProducts():
-        return ours(network, image)
-
-
 def ours_with_tf32(network: TripoSR, image: Tensor) -> Tensor:
     """Give the scene code of an image with TF32 on."""
     with tf32():
@@ -147,7 +140,6 @@ def main() -> None:
     ways = {
         ORIGINAL: partial(original, network, image),
         OURS: partial(ours, network, image),
-        SPLIT: partial(ours_split, network, image),
         WITH_TF32: partial(ours_with_tf32, network, image),
     }
     with full_float32():

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch", reason="needs the extra triposr")
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional
 from triposr_parity import STAGES, Stage, deviations, images, reference, tiny_network
 
 from cudawheel.errors import DeviceError, DeviceMemoryError
@@ -26,7 +25,7 @@ from cudawheel.triposr.field import TriplaneField
 from cudawheel.triposr.grid import density_on_grid, grid_points, raw_density_on_grid
 from cudawheel.triposr.mesh import extract_mesh
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import SplitProducts, full_float32
+from cudawheel.triposr.precision import full_float32
 from cudawheel.triposr.scene import SCENE_RADIUS, load_scene, scene_names
 from cudawheel.triposr.shapes import SHAPES
 from cudawheel.triposr.surface import find_marching_cubes
@@ -74,27 +73,6 @@ def test_a_stage_gives_on_the_gpu_what_the_original_gives(
     stage: Stage, network: TripoSR, arrays: dict[str, Tensor]
 ) -> None:
     assert stage.deviation(network, arrays) <= 1
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_split_products_give_on_the_gpu_what_the_original_gives(
-    stage: Stage, network: TripoSR, arrays: dict[str, Tensor]
-) -> None:
-    with SplitProducts():
-        assert stage.deviation(network, arrays) <= 1
-
-
-@pytest.mark.parametrize("length", [64, 1024, 4096])
-def test_split_products_are_as_near_to_float64_as_float32_is(length: int) -> None:
-    torch.manual_seed(0)
-    inputs, weight = torch.randn(512, length, device=GPU), torch.randn(512, length, device=GPU)
-    exact = functional.linear(inputs.double(), weight.double())
-    with full_float32():
-        plain = functional.linear(inputs, weight)
-        with SplitProducts():
-            split = functional.linear(inputs, weight)
-    errors = [float((result - exact).norm() / exact.norm()) for result in (plain, split)]
-    assert errors[1] < 3 * errors[0] + 1e-6
 
 
 def test_every_stage_has_run_on_the_gpu(network: TripoSR, arrays: dict[str, Tensor]) -> None:

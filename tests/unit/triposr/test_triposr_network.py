@@ -20,7 +20,7 @@ from cudawheel.triposr.decoder import Decoder
 from cudawheel.triposr.field import TriplaneField
 from cudawheel.triposr.grid import density_on_grid, grid_points, grid_ticks, raw_density_on_grid
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import SplitProducts, full_float32, split
+from cudawheel.triposr.precision import full_float32
 
 PUBLISHED = {
     "cond_image_size": 512,
@@ -224,29 +224,6 @@ def test_tf32_is_off_within_and_as_before_afterwards() -> None:
     with pytest.raises(RuntimeError, match="inner"):
         fail()
     assert [backend.fp32_precision for backend in backends] == before
-
-
-@given(values=st.lists(st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100, allow_subnormal=False)))
-def test_a_number_is_split_into_what_tf32_holds_and_a_small_rest(values: list[float]) -> None:
-    whole = torch.tensor(values, dtype=torch.float32)
-    high, low = split(whole)
-    assert torch.equal(high.double() + low.double(), whole.double())
-    assert not (high.view(torch.int32) & ((1 << 13) - 1)).any()
-    assert (low.abs() <= whole.abs() * 2.0**-11).all()
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_split_products_stand_for_linear_maps(bias: bool) -> None:
-    linear = torch.nn.Linear(50, 30, bias=bias).requires_grad_(requires_grad=False)
-    inputs = torch.randn(4, 7, 50)
-    expected = linear(inputs)
-    with SplitProducts():
-        split_result = linear(inputs)
-        in_float64 = linear.double()(inputs.double())
-    assert torch.allclose(split_result, expected, atol=1e-5)
-    # Another order of summing shows that it went another way.
-    assert not torch.equal(split_result, expected)
-    assert in_float64.dtype == torch.float64
 
 
 def test_settings_may_refer_to_others() -> None:

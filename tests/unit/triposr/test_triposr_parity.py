@@ -16,7 +16,6 @@ from triposr_parity import STAGES, Stage, deviations, reference, tiny_network
 from cudawheel.triposr import backbone, field, grid, triplane, vit
 from cudawheel.triposr.grid import grid_points, raw_density_on_grid
 from cudawheel.triposr.network import TripoSR
-from cudawheel.triposr.precision import SplitProducts
 
 # Float64 of both differ by rounding alone.
 FLOAT64_TOLERANCE = 1e-11
@@ -37,14 +36,6 @@ def unchanged() -> TripoSR:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_gives_what_the_original_gives(stage: Stage, unchanged: TripoSR, arrays: dict[str, Tensor]) -> None:
     assert stage.deviation(unchanged, arrays) <= 1
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_with_split_products_a_stage_gives_the_same(
-    stage: Stage, unchanged: TripoSR, arrays: dict[str, Tensor]
-) -> None:
-    with SplitProducts():
-        assert stage.deviation(unchanged, arrays) <= 1
 
 
 def test_in_float64_nothing_but_rounding_is_left() -> None:
