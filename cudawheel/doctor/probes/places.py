@@ -58,7 +58,7 @@ def probe_network(world: World, addresses: Iterable[tuple[str, str]]) -> tuple[R
     """
     wanted: dict[tuple[str, int], str] = {}
     for what, url in addresses:
-        proxy = _proxy(world, urlsplit(url).scheme)
+        proxy = _proxy(world, url.partition("://")[0])
         place = _host(proxy or url)
         if place is not None:
             wanted.setdefault(place, "the proxy" if proxy else what)
@@ -73,6 +73,8 @@ def probe_network(world: World, addresses: Iterable[tuple[str, str]]) -> tuple[R
 
 
 def _proxy(world: World, scheme: str) -> str:
+    if scheme not in {"http", "https"}:
+        return ""
     names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
     proxy = next((world.environ[name] for name in names if world.environ.get(name)), "")
     return proxy if "://" in proxy or not proxy else f"http://{proxy}"
