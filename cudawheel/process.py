@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
@@ -21,6 +22,7 @@ NOT_FOUND = 127
 TIMED_OUT = 124
 
 _TAIL_LINES = 60
+_PIECE = 1 << 16
 _GRACE_SECONDS = 3.0
 
 _streamed: set[subprocess.Popen[str]] = set()
@@ -136,13 +138,69 @@ def stream(
     return Finished(command=words, code=code, output="\n".join(tail), seconds=time.monotonic() - start)
 
 
+def follow(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    on_output: Callable[[bytes, bool], None],
+    hold: Callable[[tuple[str, ...], int], tuple[str, ...]] = lambda command, _lifeline: command,
+) -> Finished:
+    """Run a command as if it had been called by itself: with this process's standard input, and its output passed on.
+
+    Args:
+        env: the whole environment.
+        on_output: called with each piece of output as it comes, and whether it was written to standard error.
+        hold: gives the command that runs another one on a leash, as for `stream`.
+
+    Raises:
+        KeyboardInterrupt: passed on after the whole process group has been ended; also after `end_all`.
+    """
+    words = tuple(str(word) for word in command)
+    start = time.monotonic()
+    with _lifeline() as lifeline:
+        try:
+            child = _start_listed(hold(words, lifeline), dict(env), None, lifeline, passed_on=True)
+        except OSError as missing:
+            return Finished(command=words, code=NOT_FOUND, output=str(missing), seconds=time.monotonic() - start)
+        with child:
+            try:
+                _pump(child, on_output)
+                code = child.wait()
+            except BaseException:
+                end_group(child)
+                raise
+            finally:
+                _streamed.discard(child)
+    return Finished(command=words, code=code, output="", seconds=time.monotonic() - start)
+
+
+def _pump(child: subprocess.Popen[str], on_output: Callable[[bytes, bool], None]) -> None:
+    assert child.stdout is not None  # noqa: S101 - stdout=PIPE makes it so; this is for the type checker
+    assert child.stderr is not None  # noqa: S101 - as above
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout.fileno(), selectors.EVENT_READ, data=False)
+        selector.register(child.stderr.fileno(), selectors.EVENT_READ, data=True)
+        while selector.get_map():
+            for key, _ in selector.select():
+                piece = os.read(key.fd, _PIECE)
+                if piece:
+                    on_output(piece, key.data)
+                else:
+                    selector.unregister(key.fd)
+
+
 def _start_listed(
-    words: tuple[str, ...], environment: dict[str, str], cwd: Path | None, lifeline: int
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path | None,
+    lifeline: int,
+    *,
+    passed_on: bool = False,
 ) -> subprocess.Popen[str]:
     with _starting:
         if _stopped.is_set():
             raise KeyboardInterrupt
-        child = _start(words, environment, cwd, inherited=(lifeline,))
+        child = _start(words, environment, cwd, inherited=(lifeline,), passed_on=passed_on)
         _streamed.add(child)
         return child
 
@@ -168,16 +226,21 @@ def end_all() -> None:
 
 
 def _start(
-    words: tuple[str, ...], environment: dict[str, str], cwd: Path | None, inherited: tuple[int, ...] = ()
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path | None,
+    inherited: tuple[int, ...] = (),
+    *,
+    passed_on: bool = False,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         words,
         pass_fds=inherited,
         env=environment,
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=None if passed_on else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE if passed_on else subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,
