@@ -39,7 +39,7 @@ def read_device_code(path: Path) -> tuple[FatbinContainer, ...]:
         try:
             place = _find_section(stream, head)
             containers = () if place is None else read_fatbin(stream, start=place[0], size=place[1], where=SECTION)
-        except (struct.error, ValueError, OverflowError) as damage:
+        except (struct.error, ValueError, OverflowError, OSError) as damage:
             raise WheelError(f"{path.name} is damaged", why=str(damage), remedy="Install it again.") from damage
     return tuple(container for container in containers if container.has_code)
 
