@@ -183,8 +183,7 @@ def _judge(
     """Try what is to be tried, and judge all of it."""
     imported: tuple[trials.Trial, ...] = ()
     if importing or seven:
-        machine = trials.try_torch(world, machine)
-        imported = trials.try_extensions(world, machine.environment)
+        machine, imported = trials.try_imports(world, machine)
     findings = [*diagnose(machine, asked, recipes=recipes_in(Path("recipes")))]
     findings += trials.diagnose_imports(imported, machine.environment)
     if seven:
@@ -195,7 +194,9 @@ def _judge(
 
         running = PythonVersion(sys.version_info.major, sys.version_info.minor)
         findings += fit(machine, load_recipe(recipe), python=running, cache=cache, asked=asked)
-    return tuple(findings)
+    # What belongs together stands together.
+    sections = list(dict.fromkeys(finding.section for finding in findings))
+    return tuple(sorted(findings, key=lambda finding: sections.index(finding.section)))
 
 
 def _title(world: World, machine: Machine) -> str:

@@ -43,6 +43,13 @@ class Trial:
     fault: str = ""
 
 
+def try_imports(world: World, machine: Machine) -> tuple[Machine, tuple[Trial, ...]]:
+    """Import torch and every extension, side by side: gives the machine with what came of torch, and the rest."""
+    with ThreadPoolExecutor(1) as pool:
+        extensions = pool.submit(try_extensions, world, machine.environment)
+        return try_torch(world, machine), extensions.result()
+
+
 def try_torch(world: World, machine: Machine) -> Machine:
     """Import torch, and give the machine with what came of it; as it was where there is no torch."""
     environment = machine.environment

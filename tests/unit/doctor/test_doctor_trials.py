@@ -18,6 +18,7 @@ from cudawheel.doctor.trials import (
     diagnose_imports,
     diagnose_reconstruction,
     try_extensions,
+    try_imports,
     try_reconstruction,
     try_torch,
 )
@@ -100,6 +101,16 @@ def test_extensions_are_tried_each_by_itself(path: Path) -> None:
     assert "undefined symbol: _ZN3c10" in faults["wrong_one"]
     findings = list(diagnose_imports(trials, machine_with().environment))
     assert [finding.severity for finding in findings] == [Severity.PROBLEM, Severity.PROBLEM, Severity.GOOD]
+
+
+def test_torch_and_extensions_are_tried_side_by_side(path: Path) -> None:
+    write_torch_module(path, "raise ImportError('no driver')")
+    machine = machine_with(TORCH, Extension(name="ext", version="1", modules=("json",)))
+    tried, (extension,) = try_imports(World(), machine)
+    assert tried.environment.torch is not None
+    assert tried.environment.torch.trial is not None
+    assert "no driver" in tried.environment.torch.trial.error
+    assert "no driver" in extension.fault
 
 
 def reconstruct(tmp_path: Path, mesh: str | None, code: int, output: str) -> Trial:
