@@ -18,7 +18,7 @@ from cudawheel.doctor.repair import Repair
 
 _MARKS = {
     Severity.GOOD: ("✓", "green"),
-    Severity.NOTE: ("·", "cyan"),
+    Severity.NOTE: ("•", "cyan"),
     Severity.WARNING: ("!", "yellow"),
     Severity.PROBLEM: ("✗", "bold red"),
 }
@@ -37,7 +37,9 @@ _CODE = re.compile(r"`([^`]*)`")
 
 def show_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
     """Print findings, those about one thing together."""
-    console.print(f"[bold]cudawheel doctor[/]  [dim]{escape(title)}[/]\n")
+    heading = Text.assemble(("cudawheel doctor", "bold"), "  ", (title, "dim"))
+    console.print(heading, soft_wrap=False, no_wrap=True, overflow="ellipsis")
+    console.print()
     table = _table()
     before = ""
     for finding in findings:

@@ -127,9 +127,12 @@ def _needs(machine: Machine, variant: Variant) -> Iterator[Finding]:
 
 def _cost(largest: int, seconds: float | None, decision: str, budget: Budget) -> Finding:
     fits = budget.memory >= largest
-    time = (
-        f"compiling takes about {_say_time(seconds)}" if seconds is not None else "how long it takes is not known yet"
-    )
+    if seconds is None:
+        time = "how long it takes is not known yet"
+    else:
+        time = f"compiling takes about {_say_time(seconds)}"
+        # In minutes, and once.
+        decision = decision.replace(f", about {seconds:.0f} s", "")
     return Finding(
         section="recipe",
         code="recipe-cost" if fits else "recipe-memory",

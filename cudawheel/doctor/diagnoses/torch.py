@@ -95,13 +95,13 @@ def _capabilities(
 ) -> Iterator[Finding]:
     if carried is None:
         return
-    found = f"torch carries {carried}"
+    found = f"carries {carried}"
     if not carried:
         yield Finding(
             section="torch",
             code="torch-without-code",
             severity=Severity.PROBLEM,
-            found="torch calls itself a CUDA build and carries no device code",
+            found="it calls itself a CUDA build and carries no device code",
             remedy=(_command(gpus, driver, torch),),
         )
     elif not gpus:
@@ -147,7 +147,7 @@ def _trial(torch: Torch, trial: TorchTrial, machine: Machine, gpus: tuple[Gpu, .
             section="torch",
             code="torch-import-fails",
             severity=Severity.PROBLEM,
-            found=f"torch cannot be imported: {trial.error}",
+            found=f"it cannot be imported: {trial.error}",
             remedy=(
                 f"See all of it: {machine.environment.python} -c 'import torch'",
                 _command(gpus, machine.driver, torch),
@@ -158,10 +158,10 @@ def _trial(torch: Torch, trial: TorchTrial, machine: Machine, gpus: tuple[Gpu, .
             section="torch",
             code="torch-sees-no-gpu",
             severity=Severity.PROBLEM,
-            found=f"torch imports, and does not see what the driver sees: {listing(machine.driver.gpus)}",
+            found=f"it imports, and does not see what the driver sees: {listing(machine.driver.gpus)}",
             remedy=(f"{machine.environment.python} -c 'import torch; torch.cuda.init()'",),
         )
     else:
         sees = f"sees {listing(trial.devices)}" if trial.devices else "sees no GPU"
-        found = f"torch imports in {trial.seconds:.1f} s and {sees}"
+        found = f"imports in {trial.seconds:.1f} s and {sees}"
         yield Finding(section="torch", code="torch-imports", severity=Severity.GOOD, found=found)
