@@ -17,6 +17,12 @@ from cudawheel.verify.candidate import Candidate
 # What runs there of cudawheel itself: it is copied, since the environment is to hold nothing that the wheel does not
 # ask for.
 _COPIED = ("__init__.py", "errors.py", "verify", "triposr")
+# Whether there is a torch is told without importing it, which takes seconds; one that is broken is a finding later.
+_HAS_TORCH = """
+import importlib.util, sys
+found = importlib.util.find_spec("torch")
+sys.exit("No module named 'torch'" if found is None or found.origin is None else 0)
+"""
 _START = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module({module!r}, run_name='__main__')"
 
 
@@ -65,7 +71,7 @@ def use_installed(candidate: Candidate, folder: Path, *, log: Path) -> CleanEnvi
         VerificationSetupError: the running Python has no torch.
         WheelError: the wheel cannot be unpacked.
     """
-    asked = stream([sys.executable, "-s", "-c", "import torch"], log=log)
+    asked = stream([sys.executable, "-s", "-c", _HAS_TORCH], log=log)
     if not asked.ok:
         raise VerificationSetupError(
             "the running Python has no torch",

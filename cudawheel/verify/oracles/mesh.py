@@ -31,16 +31,18 @@ class Edges:
 
 def edges_of(faces: Array) -> Edges:
     """Find the edges of a mesh; faces with two equal indices have none there."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    directed = directed[directed[:, 0] != directed[:, 1]]
-    sign = np.where(directed[:, 0] < directed[:, 1], 1, -1)
-    ends, which = np.unique(np.sort(directed, 1), axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    return Edges(
-        ends=ends,
-        uses=np.bincount(which, minlength=len(ends)),
-        balance=np.bincount(which, weights=sign, minlength=len(ends)).astype(np.int64),
-    )
+    faces = faces.astype(np.int64)
+    start, stop = faces.T.reshape(-1), faces[:, [1, 2, 0]].T.reshape(-1)
+    real = start != stop
+    start, stop = start[real], stop[real]
+    # An edge and its direction as one number, since numbers are sorted many times as fast as rows are.
+    count = int(faces.max(initial=0)) + 1
+    keys = np.sort(2 * (np.minimum(start, stop) * count + np.maximum(start, stop)) + (start < stop))
+    edge, upwards = keys >> 1, keys & 1
+    first = np.flatnonzero(np.concatenate([[True], edge[1:] != edge[:-1]])) if len(edge) else np.zeros(0, np.int64)
+    uses = np.diff(first, append=len(edge))
+    balance = 2 * np.add.reduceat(upwards, first) - uses if len(edge) else uses
+    return Edges(ends=np.stack(np.divmod(edge[first], count), 1), uses=uses, balance=balance)
 
 
 def open_edges(points: Array, faces: Array, shape: tuple[int, int, int]) -> Array:

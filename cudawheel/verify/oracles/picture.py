@@ -15,6 +15,7 @@ WHITE, GREEN, RED, BLUE = (255, 255, 255), (26, 127, 55), (193, 18, 31), (70, 11
 _SIDE = 320
 _SAMPLES = 4  # points on a surface for each pixel that it would cover alone
 _MOST_SAMPLES = 1_500_000
+_DEPTHS = 1 << 16
 
 
 def write_png(path: Path, pixels: Array) -> None:
@@ -56,7 +57,7 @@ def draw_mesh(points: Array, faces: Array, open_ends: Array | None = None) -> Ar
     low, high = seen[np.unique(faces)].min(0), seen[np.unique(faces)].max(0)
     scale = (_SIDE - 21) / max(float((high - low)[:2].max()), 1e-9)
     seen = (seen - (low + high) / 2) * scale
-    corners = seen[faces]
+    corners = seen.astype(np.float32)[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sizes = np.linalg.norm(normals, axis=1)
     # As many points on each triangle as its area asks for, at places that are spread evenly, the same at each run.
@@ -64,15 +65,13 @@ def draw_mesh(points: Array, faces: Array, open_ends: Array | None = None) -> Ar
     counts = np.ceil(sizes / 2 * a_pixel + 1).astype(np.int64)
     which = np.repeat(np.arange(len(faces)), counts)
     # Of this sequence any stretch is spread evenly over the square, as random numbers are not.
-    u, v = np.modf(np.outer(_SPREAD, np.arange(len(which))))[0]
+    u, v = np.modf(np.outer(_SPREAD, np.arange(len(which))))[0].astype(np.float32)
     over = u + v > 1
     u, v = np.where(over, 1 - u, u), np.where(over, 1 - v, v)
-    triangle = corners[which]
-    place = (
-        triangle[:, 0] + u[:, None] * (triangle[:, 1] - triangle[:, 0]) + v[:, None] * (triangle[:, 2] - triangle[:, 0])
-    )
+    sides = corners[:, 1:] - corners[:, :1]
+    place = corners[which, 0] + u[:, None] * sides[which, 0] + v[:, None] * sides[which, 1]
     light = np.abs(normals @ np.array([0.35, 0.45, 0.82])) / np.maximum(sizes, 1e-9)
-    _splat(pixels, place, (np.array(BLUE) * (0.35 + 0.65 * light)[which, None]).astype(np.uint8))
+    _splat(pixels, place, (np.array(BLUE) * (0.35 + 0.65 * light)[:, None]).astype(np.uint8)[which])
     if open_ends is not None and len(open_ends):
         a, b = seen[open_ends[:, 0]], seen[open_ends[:, 1]]
         pixels_long = float(np.linalg.norm(b - a, axis=1).max())
@@ -96,5 +95,8 @@ def _splat(pixels: Array, place: Array, colours: Array) -> None:
     """Set each pixel to the colour of the point in front."""
     x = np.clip(np.rint(_SIDE / 2 + place[:, 0]), 0, _SIDE - 1).astype(np.int64)
     y = np.clip(np.rint(_SIDE / 2 - place[:, 1]), 0, _SIDE - 1).astype(np.int64)
-    order = np.argsort(place[:, 2], kind="stable")  # of equal indices, numpy keeps the last: the one in front
+    depth = place[:, 2] - place[:, 2].min()
+    # As whole numbers of 16 bits depths are sorted in a tenth of the time, and a picture needs no more of them.
+    depth = (depth * ((_DEPTHS - 1) / max(float(depth.max()), 1e-9))).astype(np.uint16)
+    order = np.argsort(depth, kind="stable")  # of equal indices, numpy keeps the last: the one in front
     pixels[y[order], x[order]] = colours[order]
