@@ -1,0 +1,152 @@
+"""`cudawheel explain` and `cudawheel watch` through the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cudawheel.cli import main
+
+Call = Callable[..., tuple[int, str, str]]
+LINE = "nvcc fatal   : Unsupported gpu architecture 'compute_120'"
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    monkeypatch.setattr("signal.signal", lambda *_words: None)
+    monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
+
+    def call_(*words: str | Path, typed: bytes | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
+        if typed is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        captured = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, captured.out, captured.err
+
+    return call_
+
+
+def test_a_file_a_line_and_standard_input_are_read_alike(call: Call, tmp_path: Path) -> None:
+    log = tmp_path / "build.log"
+    log.write_text(f"{LINE}\n")
+    by_file = call("explain", log)
+    assert by_file == call("explain", LINE) == call("explain", typed=LINE.encode())
+    assert call("explain", *LINE.split())[0] == 0, "a line that was not quoted"
+    assert call("explain", "-", typed=LINE.encode()) == by_file
+    code, out, err = by_file
+    assert (code, err) == (0, "")
+    assert "(unsupported-capability)" in out
+    assert "line 1:" in out
+    assert "https://" in out
+
+
+def test_a_line_may_begin_with_a_dash_and_hold_markup(call: Call) -> None:
+    code, out, _ = call("explain", "-- NO CUDA INSTALLATION FOUND [red]!")
+    assert code == 0
+    assert "NO CUDA INSTALLATION FOUND [red]!" in out
+
+
+def test_json_holds_everything(call: Call) -> None:
+    code, out, _ = call("explain", "--json", LINE)
+    [cause] = json.loads(out)["causes"]
+    assert code == 0
+    assert cause["id"] == "unsupported-capability"
+    assert cause["evidence"] == [{"line": 1, "text": LINE}]
+    assert all(cause[name] for name in ("title", "stage", "cause", "remedy", "recipe", "source"))
+
+
+@pytest.mark.parametrize("typed", [b"", b"all went well\n", b"\x00\xff\xfe" * 100])
+def test_nothing_known_has_a_code_of_its_own(call: Call, typed: bytes) -> None:
+    code, out, _ = call("explain", typed=typed)
+    assert code == 65
+    assert "Nothing in it is known" in out
+    code, out, _ = call("explain", "--json", typed=typed)
+    assert (code, json.loads(out)) == (65, {"causes": []})
+
+
+def test_a_file_that_cannot_be_read_is_wrong_usage(call: Call, tmp_path: Path) -> None:
+    code, _, err = call("explain", "misspelt.log")
+    assert code == 2
+    assert "misspelt.log cannot be read" in err
+    assert call("explain", tmp_path)[0] == 2
+
+
+def test_a_terminal_with_nothing_to_read_is_told_how(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    code, _, err = call("explain")
+    assert code == 2
+    assert "nothing to read" in err
+
+
+def test_watch_passes_output_and_code_on_and_says_what_it_took(call: Call, tmp_path: Path) -> None:
+    plot = tmp_path / "plots" / "a.svg"
+    code, out, err = call("watch", "--plot", plot, "--", "sh", "-c", "echo said; echo warned >&2; exit 3")
+    assert (code, out) == (3, "said\n")
+    assert "warned\n" in err
+    assert "exit status 3" in err
+    assert f"plot: {plot}" in err
+    assert plot.read_text().startswith("<svg")
+
+
+def test_watch_needs_no_dashes_and_keeps_the_plot_in_its_cache(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("watch", "echo", "--plot", "-x")
+    assert (code, out) == (0, "--plot -x\n")
+    [plot] = (tmp_path / "cache" / "watch").iterdir()
+    assert plot.suffix == ".svg"
+
+
+def test_watch_explains_what_failed(call: Call) -> None:
+    code, _, err = call("watch", "--", "sh", "-c", f'echo "{LINE}"; exit 1')
+    assert code == 1
+    assert "(unsupported-capability)" in err
+    code, _, err = call("watch", "--", "sh", "-c", f'echo "{LINE}"')
+    assert code == 0
+    assert "(unsupported-capability)" not in err
+
+
+def test_a_signal_is_told_as_a_shell_tells_it(call: Call) -> None:
+    code, _, err = call("watch", "--", "sh", "-c", "kill -TERM $$")
+    assert code == 128 + 15
+    assert "ended by signal 15" in err
+
+
+def test_no_secret_of_the_command_gets_into_the_summary_or_the_plot(call: Call, tmp_path: Path) -> None:
+    plot = tmp_path / "a.svg"
+    code, _, err = call("watch", "--plot", plot, "--", "true", "--index-url", "https://me:s3cr3t@host/simple")
+    assert code == 0
+    assert "https://***@host/simple" in err
+    assert "s3cr3t" not in err + plot.read_text()
+    assert all(b"s3cr3t" not in file.read_bytes() for file in (tmp_path / "cache").rglob("*") if file.is_file())
+
+
+def test_a_plot_that_cannot_be_written_fails_nothing(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = call("watch", "--plot", tmp_path / "file" / "a.svg", "true")
+    assert code == 0
+    assert "no plot: " in err
+
+
+def test_watch_without_a_command_or_with_nonsense_is_wrong_usage(call: Call) -> None:
+    assert call("watch")[0] == 2
+    assert call("watch", "--memory", "much", "true")[0] == 2
+
+
+def test_where_nothing_can_be_written_watch_says_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_named: object) -> str:
+        raise PermissionError(13, "Permission denied", os.sep)
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    code, _, err = call("watch", "true")
+    assert code == 18
+    assert "TMPDIR" in err
