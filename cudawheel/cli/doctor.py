@@ -94,8 +94,11 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
         folders=folders,
         addresses=_addresses(world, recipe) if fetching else None,
         all_packages=installed,
+        importing=importing or seven,
     )
-    findings = _judge(world, machine, asked, recipe, cache=Path(folders["cache"]), importing=importing, seven=seven)
+    findings = _judge(
+        world, machine, asked, recipe, cache=Path(folders["cache"]), importing=importing or seven, seven=seven
+    )
     if installed:
         findings = tuple(finding for finding in findings if finding.section in _INSTALLED)
     if as_json:
@@ -182,8 +185,8 @@ def _judge(
 ) -> tuple[Finding, ...]:
     """Try what is to be tried, and judge all of it."""
     imported: tuple[trials.Trial, ...] = ()
-    if importing or seven:
-        machine, imported = trials.try_imports(world, machine)
+    if importing:
+        imported = trials.try_extensions(world, machine.environment)
     findings = [*diagnose(machine, asked, recipes=recipes_in(Path("recipes")))]
     findings += trials.diagnose_imports(imported, machine.environment)
     if seven:

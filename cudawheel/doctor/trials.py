@@ -9,11 +9,11 @@ import json
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cudawheel.doctor.finding import Finding, Severity
-from cudawheel.doctor.machine import Environment, Extension, Machine, TorchTrial
+from cudawheel.doctor.machine import Environment, Extension, TorchTrial
 from cudawheel.doctor.world import World
 from cudawheel.process import Finished
 
@@ -43,37 +43,22 @@ class Trial:
     fault: str = ""
 
 
-def try_imports(world: World, machine: Machine) -> tuple[Machine, tuple[Trial, ...]]:
-    """Import torch and every extension, side by side: gives the machine with what came of torch, and the rest."""
-    with ThreadPoolExecutor(1) as pool:
-        extensions = pool.submit(try_extensions, world, machine.environment)
-        return try_torch(world, machine), extensions.result()
-
-
-def try_torch(world: World, machine: Machine) -> Machine:
-    """Import torch, and give the machine with what came of it; as it was where there is no torch."""
-    environment = machine.environment
-    if environment.torch is None:
-        return machine
-    answer = world.run([environment.python, "-c", _ASK_TORCH], timeout=_SECONDS)
-    torch = replace(environment.torch, trial=_read_trial(answer))
-    return replace(machine, environment=replace(environment, torch=torch))
-
-
-def _read_trial(answer: Finished) -> TorchTrial:
-    last = last_line(answer)
-    if answer.ok:
+def try_torch(world: World, python: str) -> TorchTrial:
+    """Import torch in an environment; where there is none, that is the error."""
+    answer = world.run([python, "-c", _ASK_TORCH], timeout=_SECONDS)
+    # Libraries may have something to say before the answer, and after it while they are unloaded.
+    for line in reversed(answer.output.splitlines()) if answer.ok else ():
         try:
-            available, devices, architectures = json.loads(last)
-            return TorchTrial(
-                available=bool(available),
-                devices=tuple(map(str, devices)),
-                architectures=tuple(map(str, architectures)),
-                seconds=answer.seconds,
-            )
+            available, devices, architectures = json.loads(line)
         except (ValueError, TypeError):
-            pass
-    return TorchTrial(error=last, seconds=answer.seconds)
+            continue
+        return TorchTrial(
+            available=bool(available),
+            devices=tuple(map(str, devices)),
+            architectures=tuple(map(str, architectures)),
+            seconds=answer.seconds,
+        )
+    return TorchTrial(error=last_line(answer), seconds=answer.seconds)
 
 
 def try_extensions(world: World, environment: Environment) -> tuple[Trial, ...]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from machines_of_files import PYTHON, make_world
+from machines_of_files import PYTHON, SITE, make_world
 
 from cudawheel.doctor.checklist import checklist
 from cudawheel.doctor.diagnoses.torch import diagnose_torch
+from cudawheel.doctor.examine import examine
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Driver, DriverState, Environment, Extension, Machine, Memory, Torch
 from cudawheel.doctor.trials import (
@@ -18,7 +19,6 @@ from cudawheel.doctor.trials import (
     diagnose_imports,
     diagnose_reconstruction,
     try_extensions,
-    try_imports,
     try_reconstruction,
     try_torch,
 )
@@ -60,12 +60,13 @@ def test_a_torch_that_imports_says_what_it_sees(path: Path) -> None:
         "    is_available = staticmethod(lambda: True)\n"
         "    device_count = staticmethod(lambda: 1)\n"
         "    get_device_name = staticmethod(lambda i: 'NVIDIA H200')\n"
-        "    get_arch_list = staticmethod(lambda: ['sm_90'])\n",
+        "    get_arch_list = staticmethod(lambda: ['sm_90'])\n"
+        "import atexit\n"
+        "print('hello')\n"
+        "atexit.register(print, 'unloaded')\n",
     )
-    torch = try_torch(World(), machine_with(TORCH)).environment.torch
-    assert torch is not None
-    assert torch.trial is not None
-    assert (torch.trial.error, torch.trial.devices, torch.trial.architectures) == ("", ("NVIDIA H200",), ("sm_90",))
+    trial = try_torch(World(), sys.executable)
+    assert (trial.error, trial.devices, trial.architectures) == ("", ("NVIDIA H200",), ("sm_90",))
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,10 @@ def test_a_torch_that_imports_says_what_it_sees(path: Path) -> None:
 )
 def test_a_torch_that_cannot_be_imported_is_a_problem(body: str, said: str, path: Path) -> None:
     write_torch_module(path, body)
-    machine = try_torch(World(), machine_with(TORCH))
+    machine = machine_with(replace(TORCH, trial=try_torch(World(), sys.executable)))
     findings = {finding.code: finding for finding in diagnose_torch(machine)}
     assert findings["torch-import-fails"].severity is Severity.PROBLEM
     assert said in findings["torch-import-fails"].found
-
-
-def test_without_torch_nothing_is_tried() -> None:
-    assert try_torch(World(), machine_with()) == machine_with()
 
 
 def test_extensions_are_tried_each_by_itself(path: Path) -> None:
@@ -103,14 +100,16 @@ def test_extensions_are_tried_each_by_itself(path: Path) -> None:
     assert [finding.severity for finding in findings] == [Severity.PROBLEM, Severity.PROBLEM, Severity.GOOD]
 
 
-def test_torch_and_extensions_are_tried_side_by_side(path: Path) -> None:
-    write_torch_module(path, "raise ImportError('no driver')")
-    machine = machine_with(TORCH, Extension(name="ext", version="1", modules=("json",)))
-    tried, (extension,) = try_imports(World(), machine)
-    assert tried.environment.torch is not None
-    assert tried.environment.torch.trial is not None
-    assert "no driver" in tried.environment.torch.trial.error
-    assert "no driver" in extension.fault
+def test_torch_is_imported_beside_the_probes_where_it_is_asked_for(tmp_path: Path) -> None:
+    described = {"torch": {SITE: {"version": "2.11.0+cu130", "cuda": "13.0", "carries": "9.0"}}}
+    world = make_world(tmp_path, {**described, "programs": {f"{PYTHON} -c": '[true, ["H200"], ["sm_90"]]'}})
+    torch = examine(world, importing=True).environment.torch
+    assert torch is not None
+    assert torch.trial is not None
+    assert torch.trial.devices == ("H200",)
+    without = examine(world).environment.torch
+    assert without is not None
+    assert without.trial is None
 
 
 def reconstruct(tmp_path: Path, mesh: str | None, code: int, output: str) -> Trial:
