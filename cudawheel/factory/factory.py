@@ -73,7 +73,7 @@ def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver |
     from cudawheel.factory.making import making  # noqa: PLC0415
 
     with making(jobs, store, progress, jobserver) as (job, stored, cached):
-        return _deliver(job, stored, progress, cached=cached)
+        return deliver(job, stored, progress, cached=cached)
 
 
 def _from_store(jobs: list[Job], store: Store, signing: Signing, progress: Progress) -> Outcome | None:
@@ -82,10 +82,21 @@ def _from_store(jobs: list[Job], store: Store, signing: Signing, progress: Progr
         known = first_known(
             jobs, lambda fingerprint: signing.keep(held.enter_context(store.reading(fingerprint)), progress)
         )
-        return None if known is None else _deliver(*known, progress, cached=True)
+        return None if known is None else deliver(*known, progress, cached=True)
 
 
-def _deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:
+def deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) -> Outcome:
+    """Put a wheel of the store into the wheelhouse, with its record, its picture and its provenance.
+
+    Args:
+        job: whose wheel it is.
+        stored: the wheel, which nobody may remove meanwhile.
+        progress: told if it takes another one's place.
+        cached: whether it was there before.
+
+    Raises:
+        StoreError: the wheelhouse cannot be written.
+    """
     request = job.request
     if replaced := other_of_that_name(stored, request.wheelhouse):
         # The name of a wheel says nothing of its capabilities, so two lists of them give one name.
