@@ -159,8 +159,16 @@ def _folders(cache: Path | None) -> dict[str, str]:
     return {
         "cache": str((cache or user_cache_path("cudawheel")).absolute()),
         "wheelhouse": str(Path("wheelhouse").absolute()),
-        "temporary files": tempfile.gettempdir(),
+        "temporary files": _temporary_folder(),
     }
+
+
+def _temporary_folder() -> str:
+    """Give the folder of temporary files, even where none can be written."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - it is only looked at
 
 
 def _addresses(world: World, recipe: Path | None) -> tuple[tuple[str, str], ...]:

@@ -76,15 +76,23 @@ def try_extensions(world: World, environment: Environment) -> tuple[Trial, ...]:
 
 def try_reconstruction(world: World, environment: Environment) -> Trial:
     """Make a mesh of a fitted scene, which needs no download, in a folder that is removed again."""
-    with tempfile.TemporaryDirectory(prefix="cudawheel-doctor-") as folder:
-        words = ("--scene", _SCENE, "--resolution", _RESOLUTION, "--output", folder, "--no-picture")
-        command = [environment.python, "-m", "cudawheel", "reconstruct", *words]
-        answer = world.run(command, timeout=_RECONSTRUCTION_SECONDS)
-        meshes = [path for path in sorted(Path(folder).rglob(_MESH)) if path.stat().st_size]
-        vertices = _count_vertices(meshes[0]) if meshes else 0
-    if answer.ok and vertices:
-        return Trial(name=_MESH, detail=f"{vertices} vertices in {answer.seconds:.1f} s")
-    return Trial(name=_MESH, fault=_what_failed(answer) if not answer.ok else f"no {_MESH} with a vertex was written")
+    try:
+        with tempfile.TemporaryDirectory(prefix="cudawheel-doctor-") as folder:
+            return _reconstruct(world, environment, Path(folder))
+    except OSError as error:
+        return Trial(name=_MESH, fault=f"there is no folder to write it to: {error.strerror or error}")
+
+
+def _reconstruct(world: World, environment: Environment, folder: Path) -> Trial:
+    words = ("--scene", _SCENE, "--resolution", _RESOLUTION, "--output", str(folder), "--no-picture")
+    command = [environment.python, "-m", "cudawheel", "reconstruct", *words]
+    answer = world.run(command, timeout=_RECONSTRUCTION_SECONDS)
+    if not answer.ok:
+        return Trial(name=_MESH, fault=_what_failed(answer))
+    vertices = sum(map(_count_vertices, sorted(folder.rglob(_MESH))))
+    if vertices == 0:
+        return Trial(name=_MESH, fault=f"no {_MESH} with a vertex was written")
+    return Trial(name=_MESH, detail=f"{vertices} vertices in {answer.seconds:.1f} s")
 
 
 def _count_vertices(mesh: Path) -> int:

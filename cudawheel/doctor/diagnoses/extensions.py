@@ -11,6 +11,8 @@ from cudawheel.doctor.machine import Extension, Gpu, Machine
 from cudawheel.model.capability import Support
 
 _MOST_FILES = 3
+# Released together with torch, with device code for the same GPUs.
+_FROM_THE_INDEX = frozenset({"torchaudio", "torchvision"})
 
 
 def diagnose_extensions(
@@ -126,6 +128,8 @@ def _mend(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, str
     recipe = recipes.get(normalised(extension.name))
     if recipe is not None:
         return (f"cudawheel build {recipe}" + (f' --capabilities "{wanted}"' if wanted else ""),)
+    if extension.name in _FROM_THE_INDEX:
+        return (f"pip install --force-reinstall --no-deps {extension.name}   (the one that belongs to this torch)",)
     variable = f'TORCH_CUDA_ARCH_LIST="{wanted}" ' if wanted else ""
     pip = "pip install --no-build-isolation --no-deps --force-reinstall"
     return (f"{variable}{pip} --no-binary {extension.name} {extension.name}",)

@@ -145,6 +145,26 @@ def test_a_python_that_is_not_there(use: Use, call: Call) -> None:
     assert "no-such-python does not answer" in out
 
 
+def test_a_machine_on_which_nothing_can_be_written(
+    use: Use, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    use("nothing_writable")
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    monkeypatch.setenv("TMPDIR", "/tmp")  # noqa: S108 - of a machine of files
+    code, out, _ = call("--offline")
+    assert code == 60
+    assert "/home/ada/.cache/cudawheel cannot be written" in " ".join(out.split())
+    assert "/tmp cannot be written" in " ".join(out.split())  # noqa: S108
+    (tmp_path / "home").chmod(0o500)
+    (tmp_path / "home" / ".config").write_text("", encoding="utf-8") if os.access(tmp_path / "home", os.W_OK) else None
+    code, _, err = call("--offline", "--fix", "--yes", "--cache", tmp_path / "home" / "cache")
+    assert code == 18
+    assert "cannot be written" in err
+
+
 def test_a_recipe_that_cannot_be_read(use: Use, call: Call) -> None:
     use("whole")
     code, _, err = call("--offline", "--for", "nowhere.toml")

@@ -74,6 +74,12 @@ def test_a_recipe_at_hand_is_what_mends_it(tmp_path: Path) -> None:
     assert remedy == f'cudawheel build {tmp_path}/recipes/fa.toml --capabilities "12.0"'
 
 
+def test_what_is_released_with_torch_is_not_built_anew(tmp_path: Path) -> None:
+    environment = installed(tmp_path, {"torchvision/_C.so": ("8.0", "")}, name="torchvision")
+    (remedy,) = judge(environment, BLACKWELL).remedy
+    assert "--no-binary" not in remedy
+
+
 def test_damaged_device_code_is_told_and_not_judged(tmp_path: Path) -> None:
     installed(tmp_path, {"a.so": ("8.0", "")})
     path = tmp_path / SITE.lstrip("/") / "a.so"

@@ -147,6 +147,15 @@ def test_no_mesh_is_a_problem(mesh: str | None, code: int, output: str, said: st
     assert said in finding.found
 
 
+def test_where_nothing_can_be_written_there_is_no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(**_words: str) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", nowhere)
+    trial = try_reconstruction(make_world(tmp_path, {}), Environment(python=PYTHON))
+    assert "No usable temporary directory" in trial.fault
+
+
 def finding(section: str, code: str, severity: Severity = Severity.GOOD) -> Finding:
     return Finding(section=section, code=code, severity=severity, found=code)
 
