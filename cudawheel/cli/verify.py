@@ -12,15 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from cudawheel.cli.console import BuildProgress, out
+from cudawheel.errors import InterruptedBuildError
 from cudawheel.toolchain.gpus import visible_gpus
 from cudawheel.verify.candidate import find_candidates
 from cudawheel.verify.page import answer_of, write_page
 from cudawheel.verify.verdict import Finding, Verdict
-from cudawheel.verify.verification import VerifyRequest, require_proven, verify
+from cudawheel.verify.verification import StoppedError, VerifyRequest, require_proven, verify
 
 _COLOURS = {"proven": "green", "failed": "red", "known defect": "yellow", "unproven": "dim"}
 _MARKS = {"proven": "✓", "failed": "✗", "known defect": "!", "unproven": "·"}
-_ANSWERS = {"good": "green", "bad": "red", "known": "yellow"}
+_ANSWERS = {"good": "green", "bad": "red", "known": "yellow", "dim": "yellow"}
 
 
 @click.command("verify")
@@ -53,7 +54,8 @@ def command(  # noqa: PLR0917 - click passes options by name
     """Prove what a wheel computes, in a clean environment, against references that are independent of it.
 
     Ends with exit code 0 only where all that was to be proven is: 22 where a check fails, 23 where a kernel that was
-    broken on purpose is not noticed, 24 where nothing could be tried.
+    broken on purpose is not noticed, 24 where nothing could be tried. One that is interrupted ends with 130, and keeps
+    and shows what it has found.
     """
     wheel, *older = find_candidates(subject, wheelhouse)
     place = folder or wheel.with_suffix(".verified")
@@ -71,12 +73,21 @@ def command(  # noqa: PLR0917 - click passes options by name
     with BuildProgress() as progress:
         if older:
             progress.note(f"{wheel.name} is the newest of {1 + len(older)} wheels of that name")
-        verdict = verify(request, progress)
+        try:
+            verdict, stopped = verify(request, progress), False
+        except StoppedError as interruption:
+            verdict, stopped = interruption.verdict, True
     page = write_page(verdict, place)
     if as_json:
         click.echo(json.dumps(verdict.to_json(), indent=1))
     else:
         show(verdict, page)
+    if stopped:
+        raise InterruptedBuildError(
+            "stopped before the end of the checks",
+            why="\n".join(verdict.unproven),
+            remedy=f"What was found until then is in {place}. The same command starts again.",
+        )
     require_proven(verdict, require_gpu=require_gpu)
 
 

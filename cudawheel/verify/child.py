@@ -6,9 +6,9 @@ Run as `python -m cudawheel.verify.child REQUEST.json`. The request:
      "gpu": "auto" | "require" | "no", "quick": bool,
      "expected": [{"check": pattern, "device": "cpu" | "cuda" | "*", "evidence": link, "why": text}, ...]}
 
-Each finding is told as a JSON line on the standard output; at the end OUT/verdict.json is written. The checks
-themselves run in a worker that is started anew after a check that ended it, since some kernels end Python when they
-fail.
+Each finding is told as a JSON line on the standard output, and OUT/verdict.json is written anew with it: whenever this
+program is stopped, what was found until then is there, marked as unfinished. The checks themselves run in a worker that
+is started anew after a check that ended it, since some kernels end Python when they fail.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import cudawheel
+from cudawheel.files import write_atomically
 from cudawheel.verify.verdict import Control, Finding, Status, Verdict
 
 _START = (
@@ -115,6 +118,10 @@ class Workers:
         """End the worker, if there is one."""
         self._end()
 
+    def kill(self) -> None:
+        """End the worker without waiting for what it does."""
+        self._end(kill=True)
+
     def _end(self, *, kill: bool = False) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -146,6 +153,7 @@ class Run:
         findings: so far.
         controls: so far.
         open: what stays unproven, so far.
+        keep: is called with what there is after each finding and each control, and at the beginning.
     """
 
     request: Request
@@ -153,6 +161,10 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
+    keep: Callable[[Verdict], None] = lambda _verdict: None
+    _environment: dict[str, str] = field(default_factory=dict)
+    _checks: int = 0
+    _controls: int = 0
     _sound: dict[tuple[str, str], bool] = field(default_factory=dict)
     _ends: dict[str, int] = field(default_factory=dict)
 
@@ -162,10 +174,14 @@ class Run:
         if "checks" not in plan:
             claim = "The wheel can be imported beside its torch."
             self._add(Finding(name="import", claim=claim, status="failed", device="cpu", detail=plan["detail"]))
-            return self._verdict({})
+            return self.verdict()
         devices = ["cpu"]
         if self.request.gpu != "no" and plan["gpu"]:
             devices.append("cuda")
+        self._environment = plan["environment"]
+        self._checks = sum(len(check["devices"]) for check in plan["checks"])
+        self._controls = sum(device in devices for control in plan["controls"] for device in control["devices"])
+        self.keep(self.verdict(finished=False))
         for check in plan["checks"]:
             for device in check["devices"]:
                 self._check(check, device, tried=device in devices)
@@ -176,7 +192,7 @@ class Run:
             for device in control["devices"]:
                 if device in devices:
                     self._control(control, device)
-        return self._verdict(plan["environment"])
+        return self.verdict()
 
     def _no_gpu(self) -> str:
         return "no GPU was to be used" if self.request.gpu == "no" else "torch sees no GPU here"
@@ -229,6 +245,7 @@ class Run:
             seconds=sum(answer.get("seconds", 0.0) for answer in answers.values()),
         )
         self.controls.append(result)
+        self.keep(self.verdict(finished=False))
         tell(f"control: {result.name}", device, "caught" if result.caught else "not noticed", result.seconds)
 
     def _is_sound(self, name: str, device: str) -> bool:
@@ -245,21 +262,28 @@ class Run:
 
     def _add(self, finding: Finding) -> None:
         self.findings.append(finding)
+        self.keep(self.verdict(finished=False))
         tell(finding.name, finding.device, finding.status, finding.seconds)
 
-    def _verdict(self, environment: dict[str, str]) -> Verdict:
+    def verdict(self, *, finished: bool = True) -> Verdict:
+        """Give what was found so far; unless it is all, it says how much is missing."""
         request = self.request
+        stopped = (
+            f"stopped after {len(self.findings)} of {self._checks} checks and {len(self.controls)} of {self._controls} "
+            "broken kernels"
+        )
         return Verdict(
             package=request.package,
             version=request.version,
             suite=request.suite,
             findings=tuple(self.findings),
             controls=tuple(self.controls),
-            environment=environment,
-            unproven=tuple(self.open),
-            unseen=tuple(unseen(self.findings, request.expected)),
+            environment=self._environment,
+            unproven=tuple(self.open) if finished else (*self.open, stopped),
+            unseen=tuple(unseen(self.findings, request.expected)) if finished else (),
             wheel=request.wheel,
             wheel_sha256=request.wheel_sha256,
+            finished=finished,
         )
 
 
@@ -272,7 +296,7 @@ def judge(
     known = next((item for item in expected if _fits(item, check["name"], device)), None)
     if status == "failed" and known is not None:
         status, evidence = "known defect", known["evidence"]
-        detail = "; ".join(part for part in (known.get("why", ""), detail) if part)
+        detail = _behind(known.get("why", "").strip(), detail)
     return Finding(
         name=check["name"],
         claim=check["claim"],
@@ -285,6 +309,13 @@ def judge(
         pictures=tuple(answer.get("pictures", ())),
         seconds=answer.get("seconds", 0.0),
     )
+
+
+def _behind(sentence: str, detail: str) -> str:
+    """Put what was found behind the sentence that says why, whether or not that has its full stop."""
+    if sentence and detail and not sentence.endswith((".", "!", "?")):
+        sentence += "."
+    return " ".join(part for part in (sentence, detail) if part)
 
 
 def unseen(findings: Sequence[Finding], expected: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -313,14 +344,28 @@ def tell(check: str, device: str, status: str, seconds: float) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Run a suite as a request file asks."""
+    signal.signal(signal.SIGTERM, _stop)
     request = Request.read(Path(arguments[0]))
     request.out.mkdir(parents=True, exist_ok=True)
     log = request.out / "checks.log"
     log.unlink(missing_ok=True)
-    with contextlib.closing(Workers(request, log)) as workers:
-        verdict = Run(request=request, workers=workers).go()
-    text = json.dumps(verdict.to_json(), indent=1, allow_nan=True) + "\n"
-    (request.out / "verdict.json").write_text(text, encoding="utf-8")
+
+    def keep(verdict: Verdict) -> None:
+        text = json.dumps(verdict.to_json(), indent=1, allow_nan=True) + "\n"
+        write_atomically(request.out / "verdict.json", text.encode())
+
+    workers = Workers(request, log)
+    try:
+        keep(Run(request=request, workers=workers, keep=keep).go())
+    except BaseException:
+        workers.kill()
+        raise
+    workers.close()
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End in an orderly way: no file half-written, no worker left behind."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

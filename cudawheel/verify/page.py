@@ -39,6 +39,9 @@ def answer_of(verdict: Verdict) -> tuple[str, str]:
         return "Void: a kernel that was broken on purpose passed every check.", "bad"
     if counts["failed"]:
         return f"Not proven: {counts['failed']} of {len(verdict.findings)} checks failed.", "bad"
+    if not verdict.finished:
+        passed = counts["proven"] + counts["known defect"]
+        return f"Stopped before the end: {passed} checks had passed, the rest is open.", "dim"
     devices = " and ".join(sorted({finding.device for finding in verdict.findings if finding.status != "unproven"}))
     if counts["known defect"]:
         known = counts["known defect"]
@@ -109,14 +112,20 @@ def _finding(finding: Finding, folder: Path) -> str:
         f"<p>{escape(finding.claim)}</p>",
         f"<p>{escape(finding.detail)}{link}</p>" if finding.detail or link else "",
         f'<p class="figures">{escape(figures)}</p>' if figures else "",
-        *(_picture(folder / name, finding.name) for name in finding.pictures),
+        *(_picture(folder, name, finding.name) for name in finding.pictures),
         "</section>",
     )
     return "\n".join(part for part in parts if part)
 
 
-def _picture(path: Path, what: str) -> str:
-    if not path.is_file():
+def is_plain(name: str) -> bool:
+    """Whether a name is that of a file in a folder and leads out of none: a verdict is a file like any other."""
+    return name not in {"", ".", ".."} and not {"/", "\\", "\0"} & set(name)
+
+
+def _picture(folder: Path, name: str, what: str) -> str:
+    path = folder / name
+    if not is_plain(name) or not path.is_file():
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{escape(what)}: {escape(path.stem)}" src="data:image/png;base64,{data}">'

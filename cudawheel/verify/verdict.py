@@ -106,6 +106,7 @@ class Verdict:
         unseen: sentences on defects that were expected and did not show; no failure, but the recipe is out of date.
         wheel: its file name.
         wheel_sha256: its hash.
+        finished: whether the run came to its end; one that was stopped before says in `unproven` how far it came.
     """
 
     package: str
@@ -118,6 +119,7 @@ class Verdict:
     wheel: str
     wheel_sha256: str
     unseen: tuple[str, ...] = ()
+    finished: bool = True
 
     @property
     def void(self) -> bool:
@@ -128,7 +130,8 @@ class Verdict:
     def proven(self) -> bool:
         """Whether every check was run and passed, or failed as expected, and every broken kernel was noticed."""
         good = all(finding.status in {"proven", "known defect"} for finding in self.findings)
-        return bool(self.findings and self.controls) and good and not self.void and not self.unproven
+        whole = self.finished and bool(self.findings and self.controls)
+        return whole and good and not self.void and not self.unproven
 
     @property
     def counts(self) -> dict[Status, int]:

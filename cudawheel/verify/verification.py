@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cudawheel.errors import VerificationError, VerificationSetupError, VoidVerdictError
+from cudawheel.files import write_atomically
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.progress import Progress
 from cudawheel.model.version import PythonVersion
@@ -24,6 +25,7 @@ from cudawheel.verify.suite import requirements_of
 from cudawheel.verify.verdict import Verdict
 
 _CHILD = "cudawheel.verify.child"
+_VERDICT = "verdict.json"
 _TAIL = 12
 
 
@@ -55,6 +57,18 @@ class VerifyRequest:
     environ: Mapping[str, str]
 
 
+class StoppedError(KeyboardInterrupt):
+    """An interruption of checks of which some had ended.
+
+    Attributes:
+        verdict: what they found, marked as unfinished.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__("stopped before the end of the checks")
+        self.verdict = verdict
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is going to be tried: a suite, and the defects that are known of the source."""
@@ -68,6 +82,8 @@ def verify(request: VerifyRequest, progress: Progress) -> Verdict:
     """Verify one wheel; what was found lies in `request.out` as verdict.json, with pictures.
 
     Raises:
+        StoppedError: it was interrupted after something was found.
+        KeyboardInterrupt: it was interrupted before that.
         VerificationSetupError: nothing could be tried.
         VerificationError: a GPU is required and none is visible.
         WheelError: the wheel is missing or damaged.
@@ -84,13 +100,30 @@ def verify(request: VerifyRequest, progress: Progress) -> Verdict:
     request.out.mkdir(parents=True, exist_ok=True)
     log = request.out / "verify.log"
     log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="cudawheel-verify-") as name:
-        place = _make_place(candidate, plan, request, Path(name), log, progress)
-        verdict = _run_suite(place, candidate, plan, request, log, progress)
+    try:
+        with tempfile.TemporaryDirectory(prefix="cudawheel-verify-") as name:
+            place = _make_place(candidate, plan, request, Path(name), log, progress)
+            verdict = _run_suite(place, candidate, plan, request, log, progress)
+    except StoppedError as stopped:
+        raise StoppedError(_complete(stopped.verdict, candidate, request)) from None
+    return _complete(verdict, candidate, request)
+
+
+def _complete(verdict: Verdict, candidate: Candidate, request: VerifyRequest) -> Verdict:
+    """Add to a verdict what the checks cannot know, and write it."""
     left = _left_unproven(candidate, request.gpus)
     verdict = replace(verdict, unproven=tuple(dict.fromkeys((*verdict.unproven, *left))))
-    (request.out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_atomically(request.out / _VERDICT, (json.dumps(verdict.to_json(), indent=1) + "\n").encode())
     return verdict
+
+
+def _read(path: Path) -> Verdict | None:
+    """Give the verdict in a file, finished or not; None where there is none, or nothing was found yet."""
+    try:
+        verdict = Verdict.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return verdict if verdict.findings else None
 
 
 def find_plan(candidate: Candidate, request: VerifyRequest) -> Plan:
@@ -125,7 +158,7 @@ def require_proven(verdict: Verdict, *, require_gpu: bool) -> None:
 
     Raises:
         VoidVerdictError: a kernel that was broken on purpose was not noticed.
-        VerificationError: a check failed, or nothing ran on a GPU though it had to.
+        VerificationError: a check failed, not all were run, or nothing ran on a GPU though it had to.
     """
     if verdict.void:
         escaped = [control for control in verdict.controls if not control.caught]
@@ -141,6 +174,12 @@ def require_proven(verdict: Verdict, *, require_gpu: bool) -> None:
             why="\n".join(f"{finding.name} on {finding.device}: {finding.detail}" for finding in failed[:_TAIL]),
             remedy="The page beside verdict.json shows each. A defect that upstream has belongs into the recipe, as "
             "`known-defects` of its source.",
+        )
+    if not verdict.finished:
+        raise VerificationError(
+            f"the checks of {verdict.wheel} were stopped before the end",
+            why="\n".join(verdict.unproven),
+            remedy="Run it again; verify.log beside verdict.json says what the checks said last.",
         )
     if require_gpu and not any(
         finding.device == "cuda" and finding.status != "unproven" for finding in verdict.findings
@@ -184,18 +223,24 @@ def _run_suite(  # noqa: PLR0917 - as above
         "version": str(candidate.wheel.version),
         "quick": request.quick,
     }
-    path, verdict = place.code / "request.json", request.out / "verdict.json"
+    path, written = place.code / "request.json", request.out / _VERDICT
     path.write_text(json.dumps(order), encoding="utf-8")
-    verdict.unlink(missing_ok=True)
-    done = stream(place.command(_CHILD, path), log=log, cwd=place.code, on_line=_teller(progress))
+    written.unlink(missing_ok=True)
     try:
-        return Verdict.from_json(json.loads(verdict.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as missing:
+        done = stream(place.command(_CHILD, path), log=log, cwd=place.code, on_line=_teller(progress))
+    except KeyboardInterrupt:
+        found = _read(written)
+        if found is None:
+            raise
+        raise StoppedError(found) from None
+    verdict = _read(written)
+    if verdict is None:
         raise VerificationSetupError(
             f"the checks of {candidate.wheel.path.name} ended without a verdict (exit status {done.code})",
             why="\n".join(done.output.splitlines()[-_TAIL:]),
             remedy=f"The whole output is in {log}.",
-        ) from missing
+        )
+    return verdict
 
 
 def _teller(progress: Progress) -> Callable[[str], None]:

@@ -47,6 +47,11 @@ def _hang(subject: Subject, device: str) -> Measured:
     return _measure(subject, device)
 
 
+def _end_program(subject: Subject, device: str) -> Measured:
+    os.kill(os.getppid(), signal.SIGKILL)
+    return _measure(subject, device)
+
+
 def _raise(subject: Subject, device: str) -> Measured:
     raise ZeroDivisionError("of all things")
 
@@ -90,6 +95,7 @@ RUNS: dict[str, tuple[Callable[[Subject, str], Measured], tuple[str, ...]]] = {
     "dies once more": (_die, ("cpu",)),
     "crashes": (_crash, ("cpu",)),
     "hangs": (_hang, ("cpu",)),
+    "ends the program": (_end_program, ("cpu",)),
     "raises": (_raise, ("cpu",)),
     "wrong": (_find_wrong, ("cpu",)),
     "cannot": (_cannot, ("cpu",)),

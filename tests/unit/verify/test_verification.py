@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.progress import Silent
 from cudawheel.verify.candidate import Candidate
+from cudawheel.verify.clean_environment import use_installed
 from cudawheel.verify.verification import VerifyRequest, _left_unproven, find_plan, require_proven, verify
 
 DEFECTS = """
@@ -120,6 +122,36 @@ def test_a_failed_check_is_named_with_what_was_found() -> None:
         require_proven(verdict(finding("failed", detail="off by 3 voxels"), finding()), require_gpu=False)
     assert failed.value.exit_code == 22
     assert failed.value.why == "sphere on cpu: off by 3 voxels"
+
+
+def test_checks_that_did_not_come_to_their_end_prove_nothing() -> None:
+    stopped = replace(verdict(finding(), unproven=("stopped after 1 of 4 checks",)), finished=False)
+    assert not stopped.proven
+    with pytest.raises(VerificationError, match="before the end") as unfinished:
+        require_proven(stopped, require_gpu=False)
+    assert unfinished.value.why == "stopped after 1 of 4 checks"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_whether_a_torch_is_installed_is_told_without_importing_it(
+    there: bool, request_: VerifyRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packages" / "torch").mkdir(parents=True)
+    if there:
+        (tmp_path / "packages" / "torch" / "__init__.py").write_text("raise SystemExit(9)\n", encoding="utf-8")
+    # A Python that has no packages but those of PYTHONPATH; a folder alone, as pip may leave one, is no torch.
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    candidate = Candidate.read(request_.wheel)
+    if there:
+        assert not use_installed(candidate, tmp_path, log=tmp_path / "log").isolated
+        return
+    with pytest.raises(VerificationSetupError) as missing:
+        use_installed(candidate, tmp_path, log=tmp_path / "log")
+    assert "No module named 'torch'" in missing.value.why
 
 
 def test_a_broken_kernel_that_nobody_notices_makes_even_good_findings_void() -> None:

@@ -144,7 +144,7 @@ def test_a_known_defect_keeps_its_failure_and_gets_its_evidence(verify: Verify) 
     verdict = verify("raises,wrong,good", controls="far off", expected=(known("raise*"), known("wrong", "cuda")))
     found = only(verdict, "raises")
     assert (found.status, found.evidence) == ("known defect", EVIDENCE)
-    assert found.detail == "As is known.; ZeroDivisionError: of all things"
+    assert found.detail == "As is known. ZeroDivisionError: of all things"
     assert only(verdict, "wrong").status == "failed", "the other device's defect excuses nothing"
 
 
@@ -212,5 +212,20 @@ def test_the_first_expected_defect_that_fits_is_the_one_that_is_named() -> None:
     answer = {"outcome": "failed", "detail": "off"}
     check = {"name": "cell cases", "claim": "All are right."}
     others = [known("white*"), known("cell*", "cpu"), {**known("cell cases", "cuda"), "why": "The fifth is dropped."}]
-    assert judge(check, "cuda", answer, others).detail == "The fifth is dropped.; off"
+    assert judge(check, "cuda", answer, others).detail == "The fifth is dropped. off"
     assert judge(check, "cuda", answer, others[:2]).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("why", "detail", "joined"),
+    [
+        ("The fifth is dropped.", "3 cases wrong", "The fifth is dropped. 3 cases wrong"),
+        ("The fifth is dropped", "3 cases wrong", "The fifth is dropped. 3 cases wrong"),
+        ("Why does it? ", "3 cases wrong", "Why does it? 3 cases wrong"),
+        ("", "3 cases wrong", "3 cases wrong"),
+        ("The fifth is dropped", "", "The fifth is dropped"),
+    ],
+)
+def test_why_a_defect_is_known_and_what_was_found_are_two_sentences(why: str, detail: str, joined: str) -> None:
+    answer, check = {"outcome": "failed", "detail": detail}, {"name": "cell cases", "claim": "All are right."}
+    assert judge(check, "cuda", answer, [{**known("cell cases"), "why": why}]).detail == joined

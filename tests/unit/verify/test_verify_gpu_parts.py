@@ -108,6 +108,29 @@ def work() -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("seconds", "first_counts", "calls", "expected"),
+    [
+        ([2.0], True, 1, 2.0),
+        ([2.0, 0.5], False, 2, 0.5),
+        ([0.1, 0.05, 0.04, 0.06], True, 4, 0.04),
+        ([0.1, 0.15, 0.12], True, 3, 0.12),
+    ],
+)
+def test_no_more_calls_are_timed_than_it_takes(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], first_counts: bool, calls: int, expected: float
+) -> None:
+    clock, made = [0.0], []
+
+    def call() -> None:
+        clock[0] += seconds[len(made)]
+        made.append(seconds[len(made)])
+
+    monkeypatch.setattr(evidence.time, "process_time", lambda: clock[0])
+    assert evidence._processor_seconds(call, first_counts=first_counts) == pytest.approx(expected)
+    assert len(made) == calls
+
+
 OWN = Trace(kernels=("tiny::count_kernel(int)", "at::native::fill(int)"), to_host=8, to_device=0)
 
 

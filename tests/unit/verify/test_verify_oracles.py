@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,29 @@ def test_measures_of_a_tetrahedron() -> None:
     assert euler(FACES) == 2
     assert (edges_of(FACES).uses == 2).all()
     assert not edges_of(FACES).balance.any()
+
+
+@given(arrays.arrays(np.int64, st.tuples(st.integers(0, 12), st.just(3)), elements=st.integers(0, 6)))
+def test_edges_are_counted_by_hand(faces: Array) -> None:
+    uses: Counter[tuple[int, int]] = Counter()
+    upwards: Counter[tuple[int, int]] = Counter()
+    for a, b, c in faces.tolist():
+        for start, stop in ((a, b), (b, c), (c, a)):
+            if start != stop:
+                uses[min(start, stop), max(start, stop)] += 1
+                upwards[min(start, stop), max(start, stop)] += 1 if start < stop else -1
+    edges = edges_of(faces)
+    ends = [tuple(pair) for pair in edges.ends.tolist()]
+    assert ends == sorted(uses)
+    assert dict(zip(ends, edges.uses.tolist(), strict=True)) == uses
+    assert dict(zip(ends, edges.balance.tolist(), strict=True)) == dict(upwards)
+
+
+def test_edges_of_many_vertices_are_told_apart() -> None:
+    far = 2_000_000_000
+    edges = edges_of(np.array([[0, 1, far], [far, 1, far - 1]], np.int32))
+    assert edges.ends.tolist() == [[0, 1], [0, far], [1, far - 1], [1, far], [far - 1, far]]
+    assert edges.balance.tolist() == [1, -1, 1, 0, 1]
 
 
 def test_a_missing_or_turned_face_opens_edges_inside_a_volume_and_not_at_its_border() -> None:
