@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cudawheel.doctor.diagnoses.extensions import diagnose_extensions
 from cudawheel.doctor.diagnoses.gpu import diagnose_gpus
@@ -15,7 +15,7 @@ from cudawheel.doctor.diagnoses.toolkit import (
     diagnose_tools,
 )
 from cudawheel.doctor.diagnoses.torch import diagnose_torch
-from cudawheel.doctor.finding import Finding
+from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Gpu, Machine
 
 
@@ -40,4 +40,17 @@ def diagnose(
         *diagnose_tools(machine),
         *diagnose_folders(machine),
         *diagnose_network(machine),
+        *_diagnose_faults(machine),
     )
+
+
+def _diagnose_faults(machine: Machine) -> Iterator[Finding]:
+    """Tell which probes broke: what they look at is unknown, whatever else is said of it."""
+    for fault in machine.faults:
+        yield Finding(
+            section="doctor",
+            code="probe-failed",
+            severity=Severity.WARNING,
+            found=f"could not look at {' '.join(fault.split())}",
+            remedy=("Report this line: a probe should live with whatever it meets.",),
+        )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
-from cudawheel.doctor.machine import Machine
+from cudawheel.doctor.machine import Driver, DriverState, Environment, Machine, Memory, Python
 from cudawheel.doctor.probes.driver import probe_driver
 from cudawheel.doctor.probes.installed import environment_python, probe_environment, probe_other_torches
 from cudawheel.doctor.probes.memory import probe_memory
@@ -16,6 +17,8 @@ from cudawheel.doctor.probes.toolkits import probe_compilers, probe_toolkits, pr
 from cudawheel.doctor.probes.wsl import probe_wsl
 from cudawheel.doctor.trials import try_torch
 from cudawheel.doctor.world import World
+
+_Found = TypeVar("_Found")
 
 # What steers builds and decides which GPUs CUDA sees.
 _VARIABLES = (
@@ -51,32 +54,43 @@ def examine(
         all_packages: read the device code of CUDA's own libraries too.
         importing: import torch as well, in a process of its own; otherwise nothing is imported.
     """
+    faults: list[str] = []
+
+    def guard(probe: Callable[..., _Found], otherwise: _Found, /, *words: object, **named: object) -> _Found:
+        """Run a probe. Whatever a broken machine makes of it, the others still have something to say."""
+        try:
+            return probe(world, *words, **named)
+        except Exception as error:  # noqa: BLE001 - it is told as a finding
+            faults.append(f"{probe.__name__.removeprefix('probe_').replace('_', ' ')}: {type(error).__name__}: {error}")
+            return otherwise
+
     with ThreadPoolExecutor(6) as pool:
-        wsl = pool.submit(probe_wsl, world)
-        network = None if addresses is None else pool.submit(probe_network, world, tuple(addresses))
+        wsl = pool.submit(guard, probe_wsl, None)
+        network = None if addresses is None else pool.submit(guard, probe_network, (), tuple(addresses))
         chosen = environment_python(world, python)
-        trial = pool.submit(try_torch, world, chosen) if importing else None
-        looking = pool.submit(probe_environment, world, chosen, all_packages=all_packages)
-        toolkits, compilers = pool.submit(probe_toolkits, world), pool.submit(probe_compilers, world)
-        driver = pool.submit(probe_driver, world)
-        pythons = probe_pythons(world)
+        unknown = Environment(python=chosen, fault="it could not be looked into")
+        trial = pool.submit(guard, try_torch, None, chosen) if importing else None
+        looking = pool.submit(guard, probe_environment, unknown, chosen, all_packages=all_packages)
+        toolkits, compilers = pool.submit(guard, probe_toolkits, ()), pool.submit(guard, probe_compilers, ())
+        driver = pool.submit(guard, probe_driver, Driver(state=DriverState.BROKEN, fault="it could not be asked"))
+        pythons: tuple[Python, ...] = guard(probe_pythons, ())
         environment = looking.result()
         if trial is not None and environment.torch is not None:
             environment = replace(environment, torch=replace(environment.torch, trial=trial.result()))
-        others = probe_other_torches(world, [found.path for found in pythons], environment)
         return Machine(
             system=world.system,
             processor=world.processor,
-            memory=probe_memory(world),
+            memory=guard(probe_memory, Memory()),
             driver=driver.result(),
             environment=environment,
             wsl=wsl.result(),
             toolkits=toolkits.result(),
             compilers=compilers.result(),
             pythons=pythons,
-            other_torches=others,
-            folders=probe_folders(world, folders or {}),
+            other_torches=guard(probe_other_torches, (), [found.path for found in pythons], environment),
+            folders=guard(probe_folders, (), folders or {}),
             reaches=None if network is None else network.result(),
-            tools=probe_tools(world),
+            tools=guard(probe_tools, ()),
             variables={name: world.environ[name] for name in _VARIABLES if world.environ.get(name) is not None},
+            faults=tuple(faults),
         )

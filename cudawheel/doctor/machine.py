@@ -272,6 +272,7 @@ class Machine:
         system: the operating system, in words.
         processor: as `platform.machine()` says.
         variables: environment variables that steer CUDA builds and what CUDA sees.
+        faults: probes that broke, and over what.
         tools: programs of builds that are on PATH.
         other_torches: torch in other environments of this machine, not looked into.
         reaches: hosts that were tried; None where nobody tried.
@@ -291,3 +292,4 @@ class Machine:
     reaches: tuple[Reach, ...] | None = None
     tools: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()

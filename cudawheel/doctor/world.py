@@ -116,11 +116,32 @@ class World:
 
 
 def runnable(path: Path) -> bool:
-    """Whether a file is there that may be run; a folder that may not be entered holds none."""
+    """Whether a file is there that may be run; what may not be looked at is not there."""
+    return is_file(path) and os.access(path, os.X_OK)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there, and may be looked at."""
     try:
-        return path.is_file() and os.access(path, os.X_OK)
+        return path.is_file()
     except OSError:
         return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, and may be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def real(path: Path) -> Path:
+    """Give what a path leads to; itself where links go in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
 
 
 def read_text(path: Path) -> str:

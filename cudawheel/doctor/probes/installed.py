@@ -11,7 +11,7 @@ from pathlib import Path
 from cudawheel.audit.fatbin import capabilities_of
 from cudawheel.doctor.machine import CodedFile, Environment, Extension, Torch
 from cudawheel.doctor.probes.device_code import common_capabilities, read_device_code
-from cudawheel.doctor.world import World, read_text, runnable
+from cudawheel.doctor.world import World, is_folder, read_text, real, runnable
 from cudawheel.errors import CudawheelError, UsageError
 from cudawheel.model.version import CudaVersion
 
@@ -36,7 +36,7 @@ def environment_python(world: World, chosen: str | None) -> str:
     """
     if chosen is not None:
         program = f"{chosen.rstrip('/')}/bin/python"
-        return program if world.at(chosen).is_dir() and runnable(world.at(program)) else chosen
+        return program if is_folder(world.at(chosen)) and runnable(world.at(program)) else chosen
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         folder = world.environ.get(variable, "")
         if folder and runnable(world.at(f"{folder}/bin/python")):
@@ -82,7 +82,7 @@ def read_torch(world: World, site: Path, *, look: bool) -> Torch | None:
         site: the folder that holds the package.
         look: read the capabilities that it carries, which takes a third of a second.
     """
-    if not (site / "torch").is_dir():
+    if not is_folder(site / "torch"):
         return None
     known: dict[str, str] = dict(_ASSIGNMENT.findall(read_text(site / "torch" / "version.py")))
     torch = Torch(
@@ -93,7 +93,7 @@ def read_torch(world: World, site: Path, *, look: bool) -> Torch | None:
     )
     if "__version__" not in known:
         return replace(torch, fault="torch/version.py is missing or names no version")
-    if not (site / "torch" / "lib").is_dir():
+    if not is_folder(site / "torch" / "lib"):
         return replace(torch, fault="torch/lib is missing")
     return _look_into(torch, site / _LIBRARY) if torch.cuda and look else torch
 
@@ -166,7 +166,7 @@ def probe_other_torches(world: World, pythons: Iterable[str], environment: Envir
     known = {environment.torch.site} if environment.torch else set()
     found = []
     for python in pythons:
-        for site in sorted(world.at(python).resolve().parent.parent.glob("lib/python3.*/*-packages")):
+        for site in sorted(real(world.at(python)).parent.parent.glob("lib/python3.*/*-packages")):
             torch = read_torch(world, site, look=False)
             if torch is not None and torch.site not in known:
                 known.add(torch.site)

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cudawheel.doctor.machine import Folder, Reach
-from cudawheel.doctor.world import World
+from cudawheel.doctor.world import World, is_folder
 
 _PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 
@@ -25,8 +25,8 @@ def probe_folders(world: World, folders: Mapping[str, str]) -> tuple[Folder, ...
 
 
 def _look(world: World, what: str, path: str) -> Folder:
-    real = world.at(path)
-    standing = real
+    wanted = world.at(path)
+    standing = wanted
     while not _there(standing) and standing != standing.parent:
         standing = standing.parent
     try:
@@ -37,8 +37,8 @@ def _look(world: World, what: str, path: str) -> Folder:
         what=what,
         path=path,
         free=status.f_bavail * status.f_frsize,
-        writable=standing.is_dir() and os.access(standing, os.W_OK | os.X_OK),
-        exists=standing == real,
+        writable=is_folder(standing) and os.access(standing, os.W_OK | os.X_OK),
+        exists=standing == wanted,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cudawheel.doctor.machine import Python
-from cudawheel.doctor.world import World, runnable
+from cudawheel.doctor.world import World, is_file, real, runnable
 
 _NAME = re.compile(r"python(\d\.\d{1,2})")
 
@@ -17,14 +17,14 @@ def probe_pythons(world: World) -> tuple[Python, ...]:
     seen: set[Path] = set()
     found = []
     for path in _programs(world):
-        real = path.resolve()
-        name = _NAME.fullmatch(real.name) or _NAME.fullmatch(path.name)
+        target = real(path)
+        name = _NAME.fullmatch(target.name) or _NAME.fullmatch(path.name)
         # A version manager puts scripts on PATH that only stand for an interpreter.
-        if name is None or real in seen or "shims" in path.parts or not runnable(real):
+        if name is None or target in seen or "shims" in path.parts or not runnable(target):
             continue
-        seen.add(real)
-        header = real.parent.parent / "include" / f"python{name[1]}" / "Python.h"
-        found.append(Python(path=world.shown(path), version=name[1], headers=header.is_file()))
+        seen.add(target)
+        header = target.parent.parent / "include" / f"python{name[1]}" / "Python.h"
+        found.append(Python(path=world.shown(path), version=name[1], headers=is_file(header)))
     return tuple(sorted(found, key=lambda python: (tuple(map(int, python.version.split("."))), python.path)))
 
 

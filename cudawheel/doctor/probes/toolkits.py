@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cudawheel.doctor.machine import Compiler, Toolkit
-from cudawheel.doctor.world import World, runnable
+from cudawheel.doctor.world import World, is_folder, real, runnable
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.version import CudaVersion
 from cudawheel.toolchain.compiler_limits import CompilerFamily, compiler_limits
@@ -32,9 +32,9 @@ def probe_toolkits(world: World) -> tuple[Toolkit, ...]:
     seen: set[Path] = set()
     found = []
     for origin, home in _homes(world):
-        real = world.at(home).resolve()
-        if real not in seen:
-            seen.add(real)
+        target = real(world.at(home))
+        if target not in seen:
+            seen.add(target)
             found.append(_ask(world, origin, home))
     return tuple(found)
 
@@ -48,14 +48,14 @@ def _homes(world: World) -> Iterator[tuple[str, str]]:
         yield "PATH", _home_of(world, nvcc)
     local = world.at("/usr/local")
     for home in (local / "cuda", *sorted(local.glob("cuda-*.*"), reverse=True), world.at("/opt/cuda")):
-        if home.is_dir():
+        if is_folder(home):
             yield "standard folder", world.shown(home)
 
 
 def _home_of(world: World, nvcc: str) -> str:
     """Give the toolkit of an nvcc on PATH, which may be a script: by the TOP that it prints, as CMake does."""
     match = _TOP.search(world.run([nvcc, "-v", "__cudawheel_no_input"]).output)
-    return os.path.normpath(match[1]) if match else world.shown(world.at(nvcc).resolve().parent.parent)
+    return os.path.normpath(match[1]) if match else world.shown(real(world.at(nvcc)).parent.parent)
 
 
 def _ask(world: World, origin: str, home: str) -> Toolkit:
@@ -84,9 +84,9 @@ def probe_compilers(world: World) -> tuple[Compiler, ...]:
     seen: set[Path] = set()
     found = []
     for path in _compiler_paths(world):
-        real = world.at(path).resolve()
-        if real not in seen:
-            seen.add(real)
+        target = real(world.at(path))
+        if target not in seen:
+            seen.add(target)
             found.append(_identify(world, path))
     return tuple(found)
 

@@ -37,7 +37,7 @@ def probe_wsl(world: World) -> Wsl | None:
     return Wsl(
         # WSL1 has no kernel of its own, and calls itself `...-Microsoft`.
         version=1 if "-Microsoft" in version and "WSL2" not in version else 2,
-        gpu_device=world.at("/dev/dxg").exists(),
+        gpu_device=any(path.name == "dxg" for path in world.listed("/dev")),
         host_memory=host_memory,
         profile=profile,
         config=config,
@@ -67,9 +67,9 @@ def _profiles(world: World) -> Iterator[str]:
 
 
 def _read_config(world: World, path: str) -> WslConfig | None:
-    real = world.at(path)
+    there = world.at(path)
     try:
-        raw, modified = real.read_bytes(), real.stat().st_mtime
+        raw, modified = there.read_bytes(), there.stat().st_mtime
     except OSError:
         return None
     return read_config(path, _decode(raw), modified)

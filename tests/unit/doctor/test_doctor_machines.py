@@ -70,3 +70,29 @@ def test_machines_are_values(look: Look) -> None:
     machine = look("whole")
     assert machine == look("whole")
     assert hash(machine.environment)
+
+
+def test_a_probe_that_breaks_is_told_and_stops_no_other(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_world: object, *_words: object, **_named: object) -> None:
+        raise PermissionError(13, "Permission\ndenied")
+
+    for name in ("wsl", "network", "environment", "toolkits", "compilers", "driver", "memory", "folders", "tools"):
+        break_down.__name__ = f"probe_{name}"
+        monkeypatch.setattr(f"cudawheel.doctor.examine.probe_{name}", break_down)
+    findings = diagnose(look("whole"))
+    broken = [finding for finding in findings if finding.code == "probe-failed"]
+    assert len(broken) == 9
+    assert all("Permission denied" in finding.found for finding in broken)
+    assert {"memory-unknown", "driver-broken", "python-broken"} <= {finding.code for finding in findings}
+
+
+def test_folders_that_may_not_be_entered_hold_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(_self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    world = make_world(tmp_path, describe("whole"))
+    monkeypatch.setattr(Path, "is_dir", forbid)
+    monkeypatch.setattr(Path, "is_file", forbid)
+    machine = examine(world)
+    assert machine.faults == ()
+    assert (machine.environment.torch, machine.pythons, machine.toolkits) == (None, (), ())
