@@ -136,6 +136,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Give what matches below a folder, sorted; nothing where that may not be looked at."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
 def real(path: Path) -> Path:
     """Give what a path leads to; itself where links go in a circle."""
     try:

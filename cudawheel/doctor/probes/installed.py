@@ -11,7 +11,7 @@ from pathlib import Path
 from cudawheel.audit.fatbin import capabilities_of
 from cudawheel.doctor.machine import CodedFile, Environment, Extension, Torch
 from cudawheel.doctor.probes.device_code import common_capabilities, read_device_code
-from cudawheel.doctor.world import World, is_folder, read_text, real, runnable
+from cudawheel.doctor.world import World, is_folder, matching, read_text, real, runnable
 from cudawheel.errors import CudawheelError, UsageError
 from cudawheel.model.version import CudaVersion
 
@@ -68,7 +68,7 @@ def probe_environment(world: World, python: str, *, all_packages: bool = False) 
         extensions=tuple(
             found
             for folder in folders
-            for record in sorted(folder.glob("*.dist-info/RECORD"))
+            for record in matching(folder, "*.dist-info/RECORD")
             if (found := _extension(record, all_packages=all_packages))
         ),
     )
@@ -166,7 +166,7 @@ def probe_other_torches(world: World, pythons: Iterable[str], environment: Envir
     known = {environment.torch.site} if environment.torch else set()
     found = []
     for python in pythons:
-        for site in sorted(real(world.at(python)).parent.parent.glob("lib/python3.*/*-packages")):
+        for site in matching(real(world.at(python)).parent.parent, "lib/python3.*/*-packages"):
             torch = read_torch(world, site, look=False)
             if torch is not None and torch.site not in known:
                 known.add(torch.site)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cudawheel.doctor.machine import Python
-from cudawheel.doctor.world import World, is_file, real, runnable
+from cudawheel.doctor.world import World, is_file, matching, real, runnable
 
 _NAME = re.compile(r"python(\d\.\d{1,2})")
 
@@ -35,6 +35,6 @@ def _programs(world: World) -> Iterator[Path]:
         (world.environ.get("XDG_DATA_HOME") or f"{home}/.local/share", "uv/python"),
     )
     for folder, below in managed:
-        yield from sorted(world.at(folder).glob(f"{below}/*/bin/python3.*"))
+        yield from matching(world.at(folder), f"{below}/*/bin/python3.*")
     for folder in world.search_path():
         yield from (path for path in world.listed(folder) if _NAME.fullmatch(path.name))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cudawheel.doctor.machine import Compiler, Toolkit
-from cudawheel.doctor.world import World, is_folder, real, runnable
+from cudawheel.doctor.world import World, is_folder, matching, real, runnable
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.version import CudaVersion
 from cudawheel.toolchain.compiler_limits import CompilerFamily, compiler_limits
@@ -47,7 +47,7 @@ def _homes(world: World) -> Iterator[tuple[str, str]]:
     if nvcc is not None:
         yield "PATH", _home_of(world, nvcc)
     local = world.at("/usr/local")
-    for home in (local / "cuda", *sorted(local.glob("cuda-*.*"), reverse=True), world.at("/opt/cuda")):
+    for home in (local / "cuda", *reversed(matching(local, "cuda-*.*")), world.at("/opt/cuda")):
         if is_folder(home):
             yield "standard folder", world.shown(home)
 
