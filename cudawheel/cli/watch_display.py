@@ -36,9 +36,10 @@ class WatchDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for is_error, rest in self._partial.items():
-            if rest:
-                self._print(rest, is_error=is_error)
+        pending = {is_error: rest for is_error, rest in self._partial.items() if rest}
+        self._partial.clear()
+        for is_error, rest in pending.items():
+            self._print(rest, is_error=is_error)
         self._live.stop()
 
     def output(self, piece: bytes, is_error: bool) -> None:  # noqa: FBT001 - as `follow` calls it
@@ -63,15 +64,21 @@ class WatchDisplay:
 
     def _print(self, line: bytes, *, is_error: bool) -> None:
         if self._live.is_started and (sys.stderr if is_error else sys.stdout).isatty():
-            # A progress bar is redrawn by returns; its last state is what stays.
-            shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-            self._console.print(Text.from_ansi(shown))
+            self._console.print(Text.from_ansi(_last_state(line)))
         else:
             _write((sys.stderr if is_error else sys.stdout).buffer, line)
 
     def _render(self) -> Text:
         seconds = int(time.monotonic() - self._start)
-        return Text(f"▸ {seconds // 60}:{seconds % 60:02d}  {self._machine}", style="dim", no_wrap=True)
+        # A question waits in its line for an answer, and a progress bar has no end: they stand above until they end.
+        pending = [Text.from_ansi(_last_state(rest)) for rest in self._partial.values() if rest]
+        status = Text(f"▸ {seconds // 60}:{seconds % 60:02d}  {self._machine}", style="dim", no_wrap=True)
+        return Text("\n").join([*pending, status])
+
+
+def _last_state(line: bytes) -> str:
+    """Give what a line shows at last: a progress bar is redrawn by returns."""
+    return line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
 
 
 def _write(stream: BinaryIO, piece: bytes) -> None:
