@@ -299,6 +299,27 @@ class MarchingCubesError(CudawheelError):
     title = "marching cubes not available"
 
 
+class SelectionError(CudawheelError):
+    """`--only` or `--skip`: a pattern matches no cell of the matrix, or none is left to build."""
+
+    exit_code = 40
+    title = "no cell selected"
+
+
+class ContainerEngineError(CudawheelError):
+    """`build --container`: there is no container engine here, or none that answers."""
+
+    exit_code = 41
+    title = "container engine not available"
+
+
+class ContainerImageError(CudawheelError):
+    """`build --container`: no image is known in which the variant could be built."""
+
+    exit_code = 42
+    title = "no container image"
+
+
 class NetworkNeededError(BuildError):
     """The package reached for the network while it built, which a build may not unless `--network` allows it."""
 
@@ -374,6 +395,62 @@ class NothingKnownError(CudawheelError):
 
     exit_code = 65
     title = "nothing known found"
+
+
+class FarmError(CudawheelError):
+    """`build --scheduler`: nobody answers at the scheduler's address, or no worker comes."""
+
+    exit_code = 80
+    title = "farm not usable"
+
+
+class SchedulerLostError(FarmError):
+    """The scheduler of a farm has disappeared; what was done is kept, and the same command goes on."""
+
+    exit_code = 81
+    title = "scheduler lost"
+
+
+class UnfitWorkersError(FarmError):
+    """No worker of a farm can build: each is named with what it lacks."""
+
+    exit_code = 82
+    title = "no worker can build"
+
+
+class FarmVersionError(FarmError):
+    """A worker of a farm has another cudawheel than whoever asks it to build."""
+
+    exit_code = 83
+    title = "another version on a worker"
+
+
+class WorkerPlatformError(FarmError):
+    """A worker of a farm is of another platform than the wheels."""
+
+    exit_code = 84
+    title = "worker of another platform"
+
+
+class LethalCellError(BuildError):
+    """Two workers of a farm were lost while they built the same cell; it was set aside."""
+
+    exit_code = 85
+    title = "cell set aside"
+
+
+class DraftError(CudawheelError):
+    """`recipe new`: there is nothing at hand that a recipe could be drafted from."""
+
+    exit_code = 70
+    title = "nothing to draft a recipe from"
+
+
+class NoCudaError(DraftError):
+    """`recipe new`: the package compiles nothing for CUDA when it is built."""
+
+    exit_code = 71
+    title = "no CUDA code to build"
 
 
 class InterruptedBuildError(CudawheelError):

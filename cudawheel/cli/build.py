@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cudawheel.cli.console import BuildProgress
+from cudawheel.cli.matrix import build_in_container, container_options, selector_options
 from cudawheel.cli.options import (
     budget_options,
     cache_folder,
@@ -24,6 +25,7 @@ from cudawheel.cli.outcome import show_attempts, show_outcome
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
+from cudawheel.plan.selectors import Selector
 from cudawheel.provenance.keys import find_private_key
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.toolchain.toolchain import ToolchainKind
@@ -56,6 +58,9 @@ from cudawheel.toolchain.toolchain import ToolchainKind
     help="Take a wheel out of the remote store only if this key has signed it; may be given more than once.",
 )
 @click.option("--all", "build_all", is_flag=True, help="Build every variant of the matrix, several side by side.")
+@selector_options
+@click.option("--retry-failed", is_flag=True, help="Build the variants that failed when all were built last.")
+@container_options
 @click.option(
     "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
 )
@@ -74,21 +79,33 @@ from cudawheel.toolchain.toolchain import ToolchainKind
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the build record as JSON.")
 @click.pass_context
-def command(
+def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     context: click.Context,
     /,
     recipe: Path,
     build_all: bool,  # noqa: FBT001 - click passes flags by name
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    retry_failed: bool,  # noqa: FBT001
+    container: bool,  # noqa: FBT001
+    image: str,
     as_json: bool,  # noqa: FBT001
     **options: Any,  # noqa: ANN401 - as click gives them
 ) -> None:
     """Build the wheel of RECIPE, prove it and put it into the wheelhouse.
 
     One variant is built: for this Python and the recipe's first torch, unless options choose another, or --all is
-    given. A plot of memory and compilers against time lies beside the wheel.
+    given. Selecting variants by --only, --skip or --retry-failed means --all. What is built already comes from the
+    store, so that a run that was interrupted goes on where it was. A plot of memory and compilers against time lies
+    beside the wheel.
     """
     request = _read_request(recipe, **options)
-    context.exit(_build_all(request, as_json=as_json) if build_all else _build_one(request, as_json=as_json))
+    selector = Selector.parse(only, skip)
+    if container or image:
+        context.exit(build_in_container(request, selector, image=image, everything=build_all, as_json=as_json))
+    if build_all or retry_failed or not selector.selects_all:
+        context.exit(_build_all(request, selector, retry_failed=retry_failed, as_json=as_json))
+    context.exit(_build_one(request, as_json=as_json))
 
 
 def _read_request(  # noqa: PLR0913 - one argument an option
@@ -143,13 +160,14 @@ def _build_one(request: BuildRequest, *, as_json: bool) -> int:
     return 0
 
 
-def _build_all(request: BuildRequest, *, as_json: bool) -> int:
-    """Build every variant; give the exit code of the first that failed, or 0."""
+def _build_all(request: BuildRequest, selector: Selector, *, retry_failed: bool, as_json: bool) -> int:
+    """Build every variant that is selected; give the exit code of the first that failed, or 0."""
     # The short way of a single build does not wait for the imports of this one.
-    from cudawheel.factory.fleet import make_all  # noqa: PLC0415
+    from cudawheel.factory.fleet import FleetRequest, make_all  # noqa: PLC0415
 
+    fleet = FleetRequest(request=request, selector=selector, retry_failed=retry_failed)
     with BuildProgress() as progress:
-        attempts = make_all(request, progress, progress.of_variant)
+        attempts = make_all(fleet, progress, progress.of_variant)
     show_attempts(attempts, as_json=as_json)
     failed = [attempt.result for attempt in attempts if isinstance(attempt.result, CudawheelError)]
     return failed[0].exit_code if failed else 0

@@ -16,11 +16,13 @@ from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildErro
 _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
     "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
+    "ci": ("cudawheel.cli.ci", "Write a CI workflow that builds, audits and shares the wheels of recipes."),
     "doctor": ("cudawheel.cli.doctor", "Say what keeps CUDA code from building or running here, and what helps."),
     "explain": ("cudawheel.cli.explain", "Name the cause of a failure from its log, and the remedy."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
     "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),
+    "recipe": ("cudawheel.cli.recipe", "Draft the recipe of a package, or check one without building it."),
     "reconstruct": ("cudawheel.cli.reconstruct", "Make a mesh of a picture with TripoSR, or of a fitted scene."),
     "report": ("cudawheel.cli.report", "Write all that is known of the wheels of a wheelhouse onto one HTML page."),
     "verify": ("cudawheel.cli.verify", "Prove what a wheel computes, against references that are independent of it."),

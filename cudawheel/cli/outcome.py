@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,32 +40,43 @@ def show_attempts(attempts: Sequence[Attempt], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_attempt_as_json(attempt) for attempt in attempts], indent=2))
         return
-    table = Table(show_edge=False)
-    for heading in ("variant", "time", "memory"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("result", overflow="fold")
-    for attempt in attempts:
-        result = attempt.result
-        if isinstance(result, CudawheelError):
-            table.add_row(f"[red]✗[/] {attempt.identifier}", "", "", escape(f"{result.what} ({result.title})"))
-            continue
-        build = result.record["build"]
-        time = "built before" if result.cached else f"{build['seconds']:.0f} s"
-        memory = f"{build['peak_memory'] / GIB:.1f} GiB"
-        table.add_row(f"[green]✓[/] {attempt.identifier}", time, memory, escape(_short(result.wheel)))
-    out.print(table)
+    out.print(_table_of(attempts))
+    words = Counter(attempt.word for attempt in attempts)
+    served = sum(len(attempt.serves) for attempt in attempts)
+    counts = [f"{words[word]} {word}" for word in ("built", "from the store", "failed") if words[word]]
+    out.print(", ".join(counts + [f"{served} served by a wheel of another"] * bool(served)))
     for attempt in attempts:
         if isinstance(attempt.result, CudawheelError):
             err.print(f"\n[bold]{attempt.identifier}[/]")
             show_error(attempt.result)
 
 
+def _table_of(attempts: Sequence[Attempt]) -> Table:
+    table = Table(show_edge=False)
+    for heading in ("cell", "result", "seconds", "peak"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in {"seconds", "peak"} else "left")
+    table.add_column("wheel", overflow="fold")
+    for attempt in attempts:
+        result = attempt.result
+        if isinstance(result, CudawheelError):
+            failure = escape(f"{result.what} ({result.title})")
+            table.add_row(f"[red]✗[/] {attempt.identifier}", "failed", f"{attempt.seconds:.1f}", "", failure)
+            continue
+        peak = f"{result.record['build']['peak_memory'] / GIB:.1f} GiB"
+        wheel = escape(_short(result.wheel))
+        table.add_row(f"[green]✓[/] {attempt.identifier}", attempt.word, f"{attempt.seconds:.1f}", peak, wheel)
+        for other in attempt.serves:
+            table.add_row(f"[green]✓[/] {other}", f"as {attempt.identifier}", "", "", wheel)
+    return table
+
+
 def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
-    result, named = attempt.result, {"identifier": attempt.identifier}
+    result = attempt.result
+    named = {"identifier": attempt.identifier, "result": attempt.word, "seconds": round(attempt.seconds, 3)}
     if isinstance(result, CudawheelError):
         error = {"exit_code": result.exit_code, "what": result.what, "why": result.why, "remedy": result.remedy}
         return {**named, "error": error}
-    return {**named, **result.record, "cached": result.cached, "path": str(result.wheel)}
+    return {**named, "serves": attempt.serves, **result.record, "cached": result.cached, "path": str(result.wheel)}
 
 
 def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:

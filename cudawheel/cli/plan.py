@@ -12,6 +12,7 @@ from rich.table import Table
 from cudawheel.builder.costs import COSTS, cost_key
 from cudawheel.builder.identity import candidates
 from cudawheel.cli.console import out
+from cudawheel.cli.matrix import selector_options
 from cudawheel.cli.options import (
     budget_options,
     cache_folder,
@@ -24,7 +25,9 @@ from cudawheel.cli.options import (
 )
 from cudawheel.errors import PlanError
 from cudawheel.model.variant import Variant
+from cudawheel.plan.contradictions import require_consistent
 from cudawheel.plan.plan import Plan, make_plan
+from cudawheel.plan.selectors import Selector
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings
@@ -38,6 +41,8 @@ from cudawheel.schedule.history import History
 @selection_options
 @budget_options
 @cache_option
+@selector_options
+@click.option("--identifiers", is_flag=True, help="Print the names of the variants that can be built, one a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @click.pass_context
 def command(  # noqa: PLR0913, PLR0917 - click passes options by name
@@ -46,7 +51,10 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     recipe: Path,
     source: str | None,
     toolchain: str,
-    as_json: bool,  # noqa: FBT001 - click passes flags by name
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    identifiers: bool,  # noqa: FBT001 - click passes flags by name
+    as_json: bool,  # noqa: FBT001
     memory_text: str | None,
     jobs: int | None,
     force: bool,  # noqa: FBT001
@@ -61,7 +69,12 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     selection = read_selection(toolchain=toolchain, **words)
     first = candidates(loaded, source)[0]
     machine = this_machine(selection.capabilities or loaded.recipe.capabilities.request)
-    plan = make_plan(loaded.recipe, loaded.recipe.settings_for(first), selection, machine)
+    require_consistent(loaded)
+    whole = make_plan(loaded.recipe, loaded.recipe.settings_for(first), selection, machine)
+    plan = Selector.parse(only, skip).choose(whole)
+    if identifiers:
+        _list(plan, as_json=as_json)
+        context.exit(0 if plan.variants else PlanError.exit_code)
     budget = measure_budget(read_budget(memory_text=memory_text, jobs=jobs, force=force))
     history = History(cache_folder(cache) / COSTS)
     variant = plan.choose(machine).variant if plan.variants else None
@@ -81,6 +94,12 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
 def _forecast(recipe: Recipe, settings: BuildSettings, variant: Variant, budget: Budget, history: History) -> Forecast:
     """Say what building a variant would do here."""
     return forecast(cost_key(recipe, settings, variant, ""), variant.capabilities.device_passes, budget, history)
+
+
+def _list(plan: Plan, *, as_json: bool) -> None:
+    """Print the identifiers of the cells that can be built, as lines for a shell or as a list in JSON."""
+    names = [cell.identifier for cell in plan.cells if cell.accepted]
+    click.echo(json.dumps(names) if as_json else "\n".join(names))
 
 
 def _show(plan: Plan) -> None:

@@ -15,7 +15,18 @@ class Attempt:
     Attributes:
         identifier: name of the variant.
         result: its outcome, or the error that stood in the way.
+        seconds: wall time that it took here, whether built, found or failed.
+        serves: further cells of the matrix that the same wheel serves.
     """
 
     identifier: str
     result: Outcome | CudawheelError
+    seconds: float = 0.0
+    serves: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What became of it: `built`, `from the store` or `failed`."""
+        if isinstance(self.result, CudawheelError):
+            return "failed"
+        return "from the store" if self.result.cached else "built"

@@ -1,21 +1,28 @@
-"""Every variant of a recipe, built side by side under one jobserver."""
+"""Every variant of a recipe, built side by side under one jobserver.
+
+A run that was interrupted goes on where it was: what is finished lies in the store and is found there. What failed
+before is tried last, so that a run that is started again begins with what nobody has tried.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 from cudawheel.builder.costs import cost_key
 from cudawheel.builder.identity import candidates
-from cudawheel.errors import CudawheelError
+from cudawheel.errors import CudawheelError, SelectionError
 from cudawheel.factory.attempt import Attempt
+from cudawheel.factory.cells import FleetCell, fleet_cells
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.job import Job
+from cudawheel.factory.journal import Journal
 from cudawheel.factory.making import open_jobserver
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.progress import Progress
-from cudawheel.plan.plan import Plan
+from cudawheel.plan.selectors import Selector
 from cudawheel.process import end_all
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.schedule.forecast import forecast
@@ -26,54 +33,113 @@ from cudawheel.schedule.limits import GIB
 _BACKEND_MEMORY = GIB // 2
 
 
-def make_all(request: BuildRequest, progress: Progress, progress_of: Callable[[str], Progress]) -> tuple[Attempt, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRequest:
+    """Which cells of a matrix are wanted.
+
+    Attributes:
+        request: what a person asks for; its selection narrows the matrix.
+        selector: narrows it further, by identifiers.
+        retry_failed: only cells that failed when they were tried last.
+    """
+
+    request: BuildRequest
+    selector: Selector = field(default_factory=Selector)
+    retry_failed: bool = False
+
+    @property
+    def journal(self) -> Journal:
+        """Where the failures of this recipe are remembered."""
+        return Journal(self.request.cache, self.request.recipe)
+
+    def cells(self) -> tuple[FleetCell, ...]:
+        """Give the wheels that are to be made, in the order of the plan; raises as `fleet_cells` does.
+
+        Raises:
+            SelectionError: those that failed last are asked for, and none did.
+        """
+        cells = fleet_cells(self.request, self.selector)
+        if not self.retry_failed:
+            return cells
+        failures = self.journal.failures()
+        again = tuple(cell for cell in cells if not failures.keys().isdisjoint(cell.identifiers))
+        if not again:
+            raise SelectionError(
+                f"no cell of {self.request.recipe.name} failed when it was tried last",
+                why=f"{self.journal.path} names none of those that are selected",
+                remedy="Leave --retry-failed out; what is built already comes from the store.",
+            )
+        return again
+
+
+def make_all(
+    asked: FleetRequest | BuildRequest, progress: Progress, progress_of: Callable[[str], Progress]
+) -> tuple[Attempt, ...]:
     """Make the wheel of every variant that the plan accepts; one that fails stops no other.
 
     Args:
-        request: what a person asks for; its selection narrows the matrix.
+        asked: which cells are wanted; a plain request means all.
         progress: told of all builds together.
         progress_of: gives the listener of one variant.
 
     Returns:
-        The attempts in the order of the plan.
+        The attempts in the order of the plan, those that came up on the way behind the one that showed the need.
 
     Raises:
+        RecipeError: cells of the recipe contradict each other.
+        SelectionError: nothing is selected.
         PlanError: no variant can be built as asked.
         CapabilityError: none for want of the capabilities.
     """
-    loaded = load_recipe(request.recipe)
-    first = Job(request, loaded, candidates(loaded, request.source)[0])
-    one_serves_all = first.settings.abi.stable_since is not None
-    requests = _requests(first.plan, request, one_serves_all=one_serves_all)
-    if one_serves_all:
-        progress.note(f"{first.settings.abi}: one wheel serves all variants, so {next(iter(requests))} is built alone")
-    with open_jobserver(request, progress) as jobserver:
-        order = sorted(
-            requests, key=lambda identifier: -_expected(replace(first, request=requests[identifier]), jobserver)
-        )
-        with ThreadPoolExecutor(_side_by_side(len(order), jobserver), thread_name_prefix="build") as workers:
-            futures = {
-                workers.submit(
-                    _attempt, identifier, requests[identifier], progress_of(identifier), jobserver
-                ): identifier
-                for identifier in order
-            }
-            done = _collect(futures, workers)
-    return tuple(done[identifier] for identifier in requests)
+    fleet = asked if isinstance(asked, FleetRequest) else FleetRequest(request=asked)
+    cells = fleet.cells()
+    for cell in cells:
+        if cell.others:
+            abi = f"{cell.variant.abi}: one wheel may serve {len(cell.identifiers)} cells"
+            progress.note(f"{abi}, so {cell.identifier} is built first")
+    with open_jobserver(fleet.request, progress) as jobserver:
+        run = _Run(fleet, jobserver, progress_of)
+        with ThreadPoolExecutor(_side_by_side(len(cells), jobserver), thread_name_prefix="build") as workers:
+            done = _collect(run, _in_order(cells, fleet, jobserver), workers)
+    return tuple(attempt for cell in cells for attempt in _chain(cell.identifier, done))
 
 
-def _requests(plan: Plan, request: BuildRequest, *, one_serves_all: bool) -> dict[str, BuildRequest]:
-    """Give one request for each accepted variant, by its identifier; a single one where one wheel serves them all."""
-    chosen = [plan.choose(request.machine)] if one_serves_all else [cell for cell in plan.cells if cell.accepted]
-    if not chosen:
-        plan.choose(request.machine)  # says why
-    requests = {}
-    for cell in chosen:
-        assert cell.variant is not None  # noqa: S101 - accepted cells have one
-        at = cell.variant
-        selection = replace(request.selection, python=at.python, torch=at.torch, cuda=at.cuda)
-        requests[cell.identifier] = replace(request, selection=selection)
-    return requests
+class _Run:
+    """The cells of one run, each tried once."""
+
+    def __init__(self, fleet: FleetRequest, jobserver: Jobserver, progress_of: Callable[[str], Progress]) -> None:
+        self._request = fleet.request
+        self._journal = fleet.journal
+        self._jobserver = jobserver
+        self._progress_of = progress_of
+
+    def attempt(self, cell: FleetCell) -> tuple[Attempt, FleetCell | None]:
+        """Make one wheel; gives what became of it, and the wheel that has to be made besides."""
+        progress, start = self._progress_of(cell.identifier), time.monotonic()
+        try:
+            outcome = make_wheel(cell.request, progress, self._jobserver)
+        except CudawheelError as error:
+            progress.note(f"failed: {error.what}")
+            self._journal.failed(cell.identifier, error)
+            # Whoever shares its wheel may still be built: with another Python, or against another torch.
+            return Attempt(
+                identifier=cell.identifier, result=error, seconds=time.monotonic() - start
+            ), cell.without_first()
+        serves = tuple(other.identifier for other in cell.served_by(outcome.wheel))
+        self._journal.done(cell.identifier, *serves)
+        more = cell.left_by(outcome.wheel)
+        if more is not None:
+            progress.note(f"{outcome.wheel.name} serves not every Python: {more.identifier} is built besides")
+        seconds = time.monotonic() - start
+        return Attempt(identifier=cell.identifier, result=outcome, seconds=seconds, serves=serves), more
+
+
+def _in_order(cells: Iterable[FleetCell], fleet: FleetRequest, jobserver: Jobserver) -> list[FleetCell]:
+    """Put the longest first, and what failed before last: it may well fail again."""
+    failures = fleet.journal.failures()
+    first = load_recipe(fleet.request.recipe)
+    source = candidates(first, fleet.request.source)[0]
+    return sorted(cells, key=lambda c: (c.identifier in failures, -_expected(Job(c.request, first, source), jobserver)))
 
 
 def _expected(job: Job, jobserver: Jobserver) -> float:
@@ -88,19 +154,31 @@ def _side_by_side(variants: int, jobserver: Jobserver) -> int:
     return max(1, min(variants, jobserver.budget.slots, jobserver.budget.memory // (4 * _BACKEND_MEMORY)))
 
 
-def _attempt(identifier: str, request: BuildRequest, progress: Progress, jobserver: Jobserver) -> Attempt:
-    try:
-        return Attempt(identifier=identifier, result=make_wheel(request, progress, jobserver))
-    except CudawheelError as error:
-        progress.note(f"failed: {error.what}")
-        return Attempt(identifier=identifier, result=error)
+_Made = tuple[Attempt, FleetCell | None]
 
 
-def _collect(futures: dict[Future[Attempt], str], workers: ThreadPoolExecutor) -> dict[str, Attempt]:
-    """Wait for all; when this thread is interrupted, end what runs and start nothing more."""
+def _collect(run: _Run, cells: Iterable[FleetCell], workers: ThreadPoolExecutor) -> dict[str, _Made]:
+    """Wait for all, and for what they show to be needed besides; when interrupted, end what runs and start no more."""
+    done: dict[str, _Made] = {}
     try:
-        return {futures[future]: future.result() for future in as_completed(futures)}
+        waiting: dict[Future[_Made], str] = {workers.submit(run.attempt, cell): cell.identifier for cell in cells}
+        while waiting:
+            besides: list[FleetCell] = []
+            for future in as_completed(waiting):
+                done[waiting[future]] = made = future.result()
+                if made[1] is not None:
+                    besides.append(made[1])
+            waiting = {workers.submit(run.attempt, cell): cell.identifier for cell in besides}
     except BaseException:
         workers.shutdown(wait=False, cancel_futures=True)
         end_all()
         raise
+    return done
+
+
+def _chain(identifier: str, done: dict[str, _Made]) -> Iterator[Attempt]:
+    """Give the attempt of a cell and of what was made besides because of it."""
+    attempt, more = done[identifier]
+    yield attempt
+    if more is not None:
+        yield from _chain(more.identifier, done)

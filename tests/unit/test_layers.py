@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "backend": "errors model data toolchain schedule",
         "explain": "errors data",
         "builder": "errors process files unpacking download model data recipe plan toolchain schedule explain",
+        "draft": "errors process files download model data recipe plan builder",
         "wheel": "errors model files data",
         "audit": "errors model data process files wheel",
         "provenance": "errors files",
@@ -39,18 +40,24 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "errors process files unpacking download model data recipe plan toolchain schedule explain builder wheel "
             "audit provenance store"
         ),
+        "containers": ("errors process files model data recipe plan toolchain schedule explain builder wheel audit"),
+        "ci": "errors model data recipe plan schedule builder factory",
+        "farm": (
+            "errors process files unpacking model data recipe plan toolchain schedule builder store factory"
+        ),
         "doctor": "errors model data process files recipe plan toolchain schedule builder audit",
         "triposr": "errors",
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "report": "errors files model data schedule wheel audit provenance store index verify",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit provenance store index factory verify report triposr doctor explain"
+            "audit provenance store index factory verify report triposr doctor explain draft ci containers"
         ),
         "__main__": "cli",
     }.items()
 }
-READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process"}
+# What Dask calls on a worker begins in the farm's room: no command line has read the environment there.
+READS_ENVIRONMENT = {"cli", "toolchain", "schedule", "backend", "process", "farm"}
 STARTS_PROGRAMS = {"process"}
 # Programs of their own, not part of the process that imports the rest. The launcher stands in front of each compiler
 # and starts within milliseconds, for which it imports nothing of ours; nvcc_steps runs in nvcc's place, asks it for its

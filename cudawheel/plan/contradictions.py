@@ -1,0 +1,81 @@
+"""Cells that contradict each other: two that claim one identifier, or one wheel, and mean different things."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from cudawheel.data import torch_releases
+from cudawheel.errors import Fault, RecipeError
+from cudawheel.recipe.loading import LoadedRecipe
+from cudawheel.recipe.recipe import Recipe
+
+
+def contradictions(recipe: Recipe) -> tuple[Fault, ...]:
+    """Find what a recipe's matrix says twice, and what no cell of it can fulfil.
+
+    A cell that is merely out of reach, such as a Python that one torch has no wheel for, is no contradiction: the plan
+    rejects it and says why.
+    """
+    matrix = recipe.matrix
+    faults = [
+        Fault(path=f"matrix.{name}", found=f"{value} {count} times", allowed="each value names other cells, so once")
+        for name in ("python", "torch", "cuda")
+        for value, count in Counter(map(str, getattr(matrix, name) or ())).items()
+        if count > 1
+    ]
+    built_with = {torch_releases()[torch].cuda for torch in matrix.torch or () if torch in torch_releases()}
+    faults += [
+        Fault(
+            path="matrix.cuda",
+            found=f"{cuda}, with which no torch of the matrix is built",
+            allowed=f"their CUDA is {', '.join(map(str, sorted(built_with)))}; leave `cuda` out to follow each torch",
+        )
+        for cuda in matrix.cuda
+        if built_with and cuda not in built_with
+    ]
+    return tuple(faults)
+
+
+def require_consistent(loaded: LoadedRecipe) -> None:
+    """Let a recipe pass whose cells do not contradict each other.
+
+    Raises:
+        RecipeError: some do; all faults are in it.
+    """
+    faults = contradictions(loaded.recipe)
+    if faults:
+        raise RecipeError(
+            f"cells of {loaded.path.name} contradict each other",
+            faults=faults,
+            remedy="Correct `[matrix]` of the recipe.",
+        )
+
+
+def require_distinct(recipes: Sequence[LoadedRecipe]) -> None:
+    """Let recipes pass that are built into one wheelhouse and do not claim the same wheels.
+
+    Raises:
+        RecipeError: two of them are of one package and version, so that their wheels would have the same names.
+    """
+    by_package: dict[str, list[LoadedRecipe]] = {}
+    for loaded in recipes:
+        package = loaded.recipe.package
+        by_package.setdefault(f"{package.name} {package.version}", []).append(loaded)
+    faults = tuple(
+        Fault(
+            path="package",
+            found=f"{package} in {_names(same)}",
+            allowed="one recipe for each version of a package: their wheels would have the same names",
+        )
+        for package, same in by_package.items()
+        if len(same) > 1
+    )
+    if faults:
+        raise RecipeError(
+            "recipes contradict each other", faults=faults, remedy="Leave all but one out, or change `package.version`."
+        )
+
+
+def _names(recipes: Iterable[LoadedRecipe]) -> str:
+    return " and ".join(str(loaded.path) for loaded in recipes)
