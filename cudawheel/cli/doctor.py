@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,20 +141,24 @@ def _gpus(text: str) -> tuple[Gpu, ...]:
     Raises:
         CapabilityError: there is none of that name or capability.
     """
-    request = CapabilityRequest.parse(text, capability_names())
-    capabilities = request.expand(CapabilityContext(known=tuple(sorted(known_for())))).cubins
-    unknown = [capability for capability in capabilities if capability.base not in capability_spans()]
-    if unknown or not capabilities:
-        raise CapabilityError(
-            f"there is no GPU of compute capability {unknown[0]}" if unknown else f"{text!r} names no GPU",
-            remedy=f"Known are {', '.join(map(str, known_for()))}, and names such as 'RTX 5070 Ti'.",
-        )
-    # A capability is called by the GPUs that have it, a GPU by the name that was given.
-    named = len(capabilities) == 1 and not text.strip()[:1].isdigit()
-    return tuple(
-        Gpu(name=text.strip() if named else known_for().get(one.base, "a GPU"), capability=one.base)
-        for one in capabilities
-    )
+    CapabilityRequest.parse(text, capability_names())
+    return tuple(gpu for words in re.split("[;,]", text) if words.strip() for gpu in _named_gpus(words.strip()))
+
+
+def _named_gpus(words: str) -> Iterator[Gpu]:
+    """Give the GPUs of one name, generation or capability; a capability is called by the GPUs that have it."""
+    context = CapabilityContext(known=tuple(sorted(known_for())))
+    capabilities = CapabilityRequest.parse(words, capability_names()).expand(context).cubins
+    named = len(capabilities) == 1 and words.casefold() != str(capabilities[0])
+    for capability in capabilities:
+        if capability.base not in capability_spans():
+            raise CapabilityError(
+                f"there is no GPU of compute capability {capability}",
+                remedy=f"Known are {', '.join(map(str, known_for()))}, and names such as 'RTX 5070 Ti'.",
+            )
+        yield Gpu(name=words if named else known_for().get(capability.base, "a GPU"), capability=capability.base)
+    if not capabilities:
+        raise CapabilityError(f"{words!r} names no GPU", remedy="Name one: 'RTX 5070 Ti', or 12.0.")
 
 
 def _folders(cache: Path | None) -> dict[str, str]:

@@ -54,16 +54,7 @@ def examine(
         all_packages: read the device code of CUDA's own libraries too.
         importing: import torch as well, in a process of its own; otherwise nothing is imported.
     """
-    faults: list[str] = []
-
-    def guard(probe: Callable[..., _Found], otherwise: _Found, /, *words: object, **named: object) -> _Found:
-        """Run a probe. Whatever a broken machine makes of it, the others still have something to say."""
-        try:
-            return probe(world, *words, **named)
-        except Exception as error:  # noqa: BLE001 - it is told as a finding
-            faults.append(f"{probe.__name__.removeprefix('probe_').replace('_', ' ')}: {type(error).__name__}: {error}")
-            return otherwise
-
+    guard = _Guard(world)
     with ThreadPoolExecutor(6) as pool:
         wsl = pool.submit(guard, probe_wsl, None)
         network = None if addresses is None else pool.submit(guard, probe_network, (), tuple(addresses))
@@ -92,5 +83,21 @@ def examine(
             reaches=None if network is None else network.result(),
             tools=guard(probe_tools, ()),
             variables={name: world.environ[name] for name in _VARIABLES if world.environ.get(name) is not None},
-            faults=tuple(faults),
+            faults=tuple(guard.faults),
         )
+
+
+class _Guard:
+    """Runs probes. Whatever a broken machine makes of one of them, the others still have something to say."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.faults: list[str] = []
+
+    def __call__(self, probe: Callable[..., _Found], otherwise: _Found, /, *words: object, **named: object) -> _Found:
+        try:
+            return probe(self._world, *words, **named)
+        except Exception as error:  # noqa: BLE001 - it is told as a finding
+            name = probe.__name__.removeprefix("probe_").replace("_", " ")
+            self.faults.append(f"{name}: {type(error).__name__}: {error}")
+            return otherwise

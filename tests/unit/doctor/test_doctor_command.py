@@ -79,6 +79,10 @@ def test_another_gpu_is_judged_where_it_is_named(use: Use, call: Call) -> None:
     code, out, _ = call("--offline", "--gpu", "RTX 5090")
     assert code == 0
     assert "native on RTX 5090 (12.0)" in out
+    code, out, _ = call("--offline", "--gpu", "3090; 5070 Ti", "--json")
+    assert "judged for 3090 (8.6) and 5070 Ti (12.0), as asked" in out
+    code, out, _ = call("--offline", "--gpu", "9.0")
+    assert "H100, H200 (9.0)" in out
     code, out, _ = call("--offline", "--gpu", "V100")
     assert code == 60
     assert "`" not in out
