@@ -1,0 +1,93 @@
+"""What else in a source makes a build fail or a wheel useless elsewhere, told before anybody waits for a compiler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cudawheel.draft.project import Project
+from cudawheel.draft.values import Doubt
+
+_CUTLASS = re.compile(r"#\s*include\s*[<\"](cutlass|cute)/")
+_THIS_MACHINE = re.compile(r"-m(arch|tune|cpu)=native")
+_MOST_READ = 400
+
+
+def observe(project: Project) -> Iterator[Doubt]:
+    """Give doubts about the network, missing files, flags for one machine, and code that is heavy to compile."""
+    yield from _network(project)
+    yield from _missing(project)
+    yield from _this_machine(project)
+    if _is_heavy(project):
+        yield Doubt(
+            field="build.memory-per-job",
+            found="the code includes CUTLASS, whose templates take a compiler much more memory than torch's headers",
+            edit="8 GiB is assumed; write what the first build measured.",
+        )
+    if project.stable_abi_alone:
+        yield Doubt(
+            field="build.abi",
+            found="of torch's headers only those of its stable ABI are included",
+            edit='If it keeps to them, write "torch-stable >= X.Y": one wheel then serves all later torch releases. The '
+            "audit checks that.",
+        )
+    if not project.tree.cuda:
+        yield Doubt(
+            field="sources",
+            found="the build speaks of CUDA, and the source has no .cu file of its own",
+            edit="If its CUDA code is generated, or lies in a submodule that this source lacks, choose another source.",
+        )
+    if "distutils" in project.setup.imports:
+        yield Doubt(
+            field="matrix.python",
+            found=f"{project.setup.imports['distutils']} imports distutils, which Python 3.12 no longer has",
+            edit="It works where setuptools is imported first; if it is not, leave Python 3.12 and later out.",
+        )
+
+
+def heavy(project: Project) -> bool:
+    """Whether the code includes CUTLASS."""
+    return _is_heavy(project)
+
+
+def _is_heavy(project: Project) -> bool:
+    return any(_CUTLASS.search(project.tree.text(name)) for name in project.tree.code[:_MOST_READ])
+
+
+def _network(project: Project) -> Iterator[Doubt]:
+    spots = (*project.setup.network, *project.cmake.fetches)
+    if spots:
+        yield Doubt(
+            field="build",
+            found=f"{', '.join(spots[:4])} fetches something, and a build has no network",
+            edit="If that code runs in this build, name what it fetches in build.requires, or take it out by a patch.",
+        )
+
+
+def _missing(project: Project) -> Iterator[Doubt]:
+    """Name sources that setup.py compiles and the source does not have: what a MANIFEST.in forgot."""
+    for extension in project.setup.extensions:
+        lacking = [name for name in extension.sources if "*" not in name and not _there(project, name)]
+        if lacking:
+            yield Doubt(
+                field="sources",
+                found=f"{extension.where} compiles {', '.join(lacking[:4])}, and the source does not have "
+                f"{'it' if len(lacking) == 1 else 'them'}",
+                edit="Use a git source if the sdist forgot its files.",
+            )
+
+
+def _there(project: Project, name: str) -> bool:
+    plain = name.removeprefix("./")
+    return project.tree.has(plain) or any(file.endswith(f"/{plain.lstrip('/')}") for file in project.tree.files)
+
+
+def _this_machine(project: Project) -> Iterator[Doubt]:
+    spots = [f"{file}:{line}" for file, line, text in project.setup.strings if _THIS_MACHINE.search(text)]
+    spots += [command.where for command in project.cmake.commands if any(map(_THIS_MACHINE.search, command.words))]
+    if spots:
+        yield Doubt(
+            field="build.replacements",
+            found=f"{', '.join(spots[:4])} compiles for the processor of this machine alone",
+            edit="Take -march=native and its like out: on an older processor such a wheel ends with SIGILL.",
+        )
