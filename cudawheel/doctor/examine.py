@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from cudawheel.doctor.machine import Driver, DriverState, Environment, Machine, Memory, Python
+from cudawheel.doctor.machine import Driver, DriverState, Environment, Machine, Memory, Python, TorchTrial
 from cudawheel.doctor.probes.driver import probe_driver
 from cudawheel.doctor.probes.installed import environment_python, probe_environment, probe_other_torches
 from cudawheel.doctor.probes.memory import probe_memory
@@ -55,6 +55,7 @@ def examine(
         importing: import torch as well, in a process of its own; otherwise nothing is imported.
     """
     guard = _Guard(world)
+    variables = {name: world.environ[name] for name in _VARIABLES if name in world.environ}
     with ThreadPoolExecutor(6) as pool:
         wsl = pool.submit(guard, probe_wsl, None)
         network = None if addresses is None else pool.submit(guard, probe_network, (), tuple(addresses))
@@ -65,9 +66,7 @@ def examine(
         toolkits, compilers = pool.submit(guard, probe_toolkits, ()), pool.submit(guard, probe_compilers, ())
         driver = pool.submit(guard, probe_driver, Driver(state=DriverState.BROKEN, fault="it could not be asked"))
         pythons: tuple[Python, ...] = guard(probe_pythons, ())
-        environment = looking.result()
-        if trial is not None and environment.torch is not None:
-            environment = replace(environment, torch=replace(environment.torch, trial=trial.result()))
+        environment = _with_trial(looking.result(), trial.result() if trial is not None else None)
         return Machine(
             system=world.system,
             processor=world.processor,
@@ -82,9 +81,15 @@ def examine(
             folders=guard(probe_folders, (), folders or {}),
             reaches=None if network is None else network.result(),
             tools=guard(probe_tools, ()),
-            variables={name: world.environ[name] for name in _VARIABLES if world.environ.get(name) is not None},
+            variables=variables,
             faults=tuple(guard.faults),
         )
+
+
+def _with_trial(environment: Environment, trial: TorchTrial | None) -> Environment:
+    """Add what came of importing torch, where there is one."""
+    torch = environment.torch
+    return replace(environment, torch=replace(torch, trial=trial)) if torch and trial else environment
 
 
 class _Guard:
