@@ -1,0 +1,225 @@
+"""A Dask cluster, as far as a farm needs it: who is there, start this there, and tell me what happens.
+
+The farm decides which cell goes where, and names the worker to Dask. Dask carries orders and answers, holds the
+declared memory and cores for them, notices which workers are gone, and refuses to run two cells in the same memory,
+whoever sends them. Results are a few hundred bytes; wheels do not come this way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cudawheel.errors import ExtraMissingError, FarmError, SchedulerLostError
+from cudawheel.farm.probe import CORES, MEMORY
+
+_CONNECT_SECONDS = 15.0
+# A scheduler that is busy for so long serves nobody.
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A task is done: `value` is what it gave, or None where it failed for the reason `fault`."""
+
+    key: str
+    value: Mapping[str, Any] | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A task was taken off by somebody else than us, or with the scheduler."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A worker has left; in order, if `expected`."""
+
+    worker: str
+    expected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A worker tells how far a cell is."""
+
+    message: Mapping[str, Any]
+
+
+Message = Answered | Dropped | Gone | Heard
+
+
+class Cluster(Protocol):
+    """What the farm speaks to. Messages come in any thread."""
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+
+    def workers(self) -> frozenset[str]:
+        """Give the addresses of the workers; raises SchedulerLostError if the scheduler does not say."""
+
+    def start(
+        self, key: str, function: str, plain: Mapping[str, Any], worker: str, resources: Mapping[str, float]
+    ) -> None:
+        """Run a function of `farm.work` on a worker; its end comes as a message with this key."""
+
+    def stop(self, key: str) -> None:
+        """Want the answer of a task no more."""
+
+
+class DaskCluster:
+    """A cluster behind the address of its scheduler.
+
+    Args:
+        client: Dask's.
+        run: name under which the workers tell how far they are.
+        post: where messages go.
+    """
+
+    def __init__(self, client: Any, run: str, post: Callable[[Message], None]) -> None:  # noqa: ANN401 - Dask is an extra
+        self._client = client
+        self._post = post
+        self._futures: dict[str, Any] = {}
+        client.subscribe_topic(run, lambda event: post(Heard(message=event[1])))
+        client.subscribe_topic("all", self._on_event)
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+        return str(self._client.scheduler.address)
+
+    def workers(self) -> frozenset[str]:
+        """Give the addresses of the workers.
+
+        Raises:
+            SchedulerLostError: the scheduler does not say.
+        """
+        try:
+            if self._client.status not in {"running", "connecting"}:
+                raise ConnectionError(f"the connection is {self._client.status}")
+            return frozenset(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS))
+        except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
+            raise SchedulerLostError(
+                f"the scheduler at {self._client_address()} does not answer any more",
+                why=f"{type(error).__name__}: {error}".rstrip(": "),
+            ) from error
+
+    def start(
+        self, key: str, function: str, plain: Mapping[str, Any], worker: str, resources: Mapping[str, float]
+    ) -> None:
+        """Run a function of `farm.work` on a worker; its end comes as a message with this key."""
+        from cudawheel.farm import work  # noqa: PLC0415 - where it is named it would be imported on every start
+
+        future = self._client.submit(
+            getattr(work, function),
+            dict(plain),
+            key=key,
+            workers=[worker],
+            allow_other_workers=False,
+            resources=dict(resources) or None,
+            retries=0,
+            pure=False,
+        )
+        self._futures[key] = future
+        future.add_done_callback(self._on_done)
+
+    def stop(self, key: str) -> None:
+        """Want the answer of a task no more."""
+        future = self._futures.pop(key, None)
+        if future is not None:
+            with contextlib.suppress(Exception):  # whether the scheduler is still there does not matter
+                future.release()
+
+    def close(self) -> None:
+        """Take everything back that is not done."""
+        for key in list(self._futures):
+            self.stop(key)
+
+    def _client_address(self) -> str:
+        return str(getattr(getattr(self._client, "scheduler", None), "address", "")) or "its address"
+
+    def _on_done(self, future: Any) -> None:  # noqa: ANN401 - as above
+        key = str(future.key)
+        if self._futures.pop(key, None) is None:
+            return
+        if future.status == "finished":
+            try:
+                self._post(Answered(key=key, value=future.result(timeout=_ANSWER_SECONDS)))
+            except Exception as error:  # noqa: BLE001 - whatever keeps an answer from coming, it did not come
+                self._post(Answered(key=key, value=None, fault=_spell(error)))
+        elif future.status == "error":
+            self._post(Answered(key=key, value=None, fault=_spell(future.exception(timeout=_ANSWER_SECONDS))))
+        else:
+            self._post(Dropped(key=key))
+
+    def _on_event(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, Mapping) and message.get("action") == "remove-worker":
+            self._post(Gone(worker=str(message["worker"]), expected=bool(message.get("expected"))))
+
+
+@contextlib.contextmanager
+def connect(address: str, run: str, post: Callable[[Message], None]) -> Iterator[DaskCluster]:
+    """Connect to the scheduler of a cluster.
+
+    Args:
+        address: such as `tcp://HOST:8786`.
+        run: name under which the workers tell how far they are.
+        post: where messages go.
+
+    Raises:
+        ExtraMissingError: Dask is not installed.
+        FarmError: nobody answers there.
+    """
+    try:
+        from distributed import Client  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ExtraMissingError(
+            "--scheduler needs packages that are not installed", why=str(error), remedy="pip install 'cudawheel[farm]'"
+        ) from error
+    with _quiet_logs():
+        try:
+            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="cudawheel")
+        except (OSError, TimeoutError, ValueError, TypeError, ImportError) as error:
+            raise FarmError(
+                f"no Dask scheduler answers at {address}",
+                why=f"{type(error).__name__}: {error}".rstrip(": "),
+                remedy="Start one with `dask scheduler`, and name the address that it prints, such as tcp://HOST:8786.",
+            ) from error
+        cluster = DaskCluster(client, run, post)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+            with contextlib.suppress(Exception):  # a scheduler that is gone needs no farewell
+                client.close(timeout=2)
+
+
+@contextlib.contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Keep Dask from printing what becomes an error of ours, such as that it tries to connect again."""
+    loggers = [logging.getLogger(name) for name in ("distributed.client", "distributed.core", "distributed.comm")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _spell(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ") if error is not None else "no reason was given"
+
+
+def resources_of(cores: int, memory: int) -> dict[str, float]:
+    """Give what a cell takes of a worker's resources, in Dask's words."""
+    return {CORES: cores, **({MEMORY: memory} if memory else {})}
