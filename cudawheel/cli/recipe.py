@@ -122,7 +122,7 @@ def _show_draft(draft: Draft, plan: Plan, target: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @cache_option
 @click.pass_context
-def check_command(
+def check_command(  # noqa: PLR0917 - click passes options by name
     context: click.Context,
     recipes: tuple[Path, ...],
     offline: bool,  # noqa: FBT001 - click passes flags by name
@@ -208,7 +208,8 @@ def _show_checked(path: Path, checked: Checked | RecipeError) -> None:
     for problem in checked.problems:
         colour = "red" if problem.is_error else "yellow"
         out.print(
-            f"  [{colour}]{'error' if problem.is_error else 'warning'}[/] [bold]{escape(problem.path)}[/]  {escape(problem.found)}"
+            f"  [{colour}]{'error' if problem.is_error else 'warning'}[/] [bold]{escape(problem.path)}[/]  "
+            f"{escape(problem.found)}"
         )
         if problem.remedy:
             out.print(f"    [green]→[/] {escape(problem.remedy)}")

@@ -25,6 +25,8 @@ _ITEMS = (
     (re.compile(r"sm_\d{2,3}a?"), "sm_{number}"),
 )
 _PROPERTY = re.compile(r"""(?<![\w])CUDA_ARCHITECTURES\s+("[^"]*"|[^\s)"]+)""")
+_TEXTS = (".md", ".rst", ".txt", ".sh", ".yml", ".yaml", "Makefile", "Dockerfile", "PKG-INFO")
+_MOST_READ = 400
 _FIELD = "build.capability-list"
 
 
@@ -61,7 +63,7 @@ def choose_capability_list(project: Project) -> CapabilityChoice:
     """Find out how a package takes the list."""
     own = [(file, read) for file, read in project.setup.environment if _is_own(read)]
     if own:
-        return _own_variable(*own[0], others=tuple(read.name for _, read in own[1:]))
+        return _own_variable(project, *own[0], others=tuple(read.name for _, read in own[1:]))
     if project.way.by_cmake and "Torch" not in project.cmake.packages:
         return _by_cmake(project)
     if project.way is Way.MESON:
@@ -88,9 +90,11 @@ def _is_own(read: EnvironmentRead) -> bool:
     )
 
 
-def _own_variable(file: str, read: EnvironmentRead, others: tuple[str, ...]) -> CapabilityChoice:
-    separator = read.separator or next((mark for mark in ";, " if mark in (read.default or "")), ";")
-    items = [item.strip() for item in (read.default or "").split(separator) if item.strip()]
+def _own_variable(project: Project, file: str, read: EnvironmentRead, others: tuple[str, ...]) -> CapabilityChoice:
+
+    example = read.default or _example(project, read.name)
+    separator = read.separator or next((mark for mark in ";, " if mark in example), ";")
+    items = [item.strip() for item in re.split(r"[;, ]", example) if item.strip()]
     item = next((template for shape, template in _ITEMS if items and shape.fullmatch(items[0])), "")
     where = f"{file}:{read.line}"
     said = f"{read.name}, a variable of its own{f', by default {read.default!r}' if read.default else ''}"
@@ -110,6 +114,15 @@ def _own_variable(file: str, read: EnvironmentRead, others: tuple[str, ...]) -> 
     return CapabilityChoice(style=style, findings=(finding,), doubts=tuple(doubts))
 
 
+def _example(project: Project, name: str) -> str:
+    """Find how the package's own texts spell the list: `NAME="8.0;9.0"` in a README, a Makefile, a script."""
+    shape = re.compile(rf"""{re.escape(name)}\s*=\s*["']?((?:sm_)?\d[\d.a]*(?:[;, ](?:sm_)?\d[\d.a]*)*)""")
+    texts = [file for file in project.tree.files if file.endswith(_TEXTS) or "/" not in file]
+    found = [match for file in texts[:_MOST_READ] for match in shape.findall(project.tree.text(file))]
+    # The longest one shows the separator, too.
+    return max(found, key=len, default="")
+
+
 def _spelling(where: str, name: str) -> Doubt:
     return Doubt(
         field=_FIELD,
@@ -119,7 +132,9 @@ def _spelling(where: str, name: str) -> Doubt:
 
 
 def _by_torch(project: Project) -> CapabilityChoice:
-    findings, doubts, lines = [], [], []
+    findings: list[Finding] = []
+    doubts: list[Doubt] = []
+    lines: list[Line] = []
     for file, tree in project.setup.trees:
         found = find_hard_wired(tree, project.tree.text(file), file)
         if found.made_up:
@@ -133,7 +148,7 @@ def _by_torch(project: Project) -> CapabilityChoice:
             doubts.append(_taken_out(file, spots) if found.replacements else _hard_wired(file, spots))
     for file, read in project.setup.environment:
         if read.name == TORCH and read.written and not read.kept:
-            doubts.append(_overwritten(f"{file}:{read.line}"))
+            doubts.append(_overwritten(f"{file}:{read.line}", read.condition))
     if project.way.by_cmake:
         doubts += [_cmake_flags(command) for command in project.cmake.commands if _gives_flags(command)]
     if not any(finding.topic == "capability list" for finding in findings):
@@ -144,7 +159,9 @@ def _by_torch(project: Project) -> CapabilityChoice:
 
 
 def _by_cmake(project: Project) -> CapabilityChoice:
-    findings, doubts, lines = [], [], []
+    findings: list[Finding] = []
+    doubts: list[Doubt] = []
+    lines: list[Line] = []
     first = project.cmake.first_project
     for index, command in enumerate(project.cmake.commands):
         row = project.tree.text(command.file).split("\n")[command.line - 1]
@@ -159,7 +176,11 @@ def _by_cmake(project: Project) -> CapabilityChoice:
             doubts.append(_hard_wired(command.file, str(command.line)))
     doubts += [_cmake_flags(command) for command in project.cmake.commands if _gives_flags(command)]
     doubts += [_hard_wired(file, str(line)) for file, line, text in project.setup.strings if f"-D{CMAKE}" in text]
-    doubts += [_hard_wired("pyproject.toml", str(line)) for line in _defined(project)]
+    for number, line in _defined(project):
+        said = f"set by {line.old.strip()}"
+        findings.append(Finding(topic="capability list", said=said, where=f"pyproject.toml:{number}"))
+        lines += [line] if line.new else []
+        doubts.append(_opened(f"pyproject.toml:{number}") if line.new else _hard_wired("pyproject.toml", str(number)))
     if not findings:
         findings.append(Finding(topic="capability list", said="CMake's own, through CUDAARCHS"))
     unique = tuple({line.old: line for line in lines}.values())
@@ -197,11 +218,18 @@ def _gives_flags(command: Command) -> bool:
     return any(HARD_WIRED.search(word) for word in command.words)
 
 
-def _defined(project: Project) -> Iterator[int]:
-    """Give the lines of pyproject.toml that define CMake's variable; a definition beats the environment."""
-    for number, row in enumerate(project.tree.text("pyproject.toml").split("\n"), 1):
-        if CMAKE in row and not row.lstrip().startswith("#"):
-            yield number
+def _defined(project: Project) -> Iterator[tuple[int, Line]]:
+    """Give the lines of pyproject.toml that define CMake's variable; a definition beats the environment.
+
+    One that holds nothing else gets a line that takes it out; the others get an empty one.
+    """
+    text = project.tree.text("pyproject.toml")
+    for number, row in enumerate(text.split("\n"), 1):
+        if CMAKE not in row or row.lstrip().startswith("#"):
+            continue
+        alone = re.fullmatch(rf"""\s*["']?(cmake\.define\.)?{CMAKE}["']?\s*=\s*("[^"]*"|'[^']*')\s*(#.*)?""", row)
+        new = f"# {row.strip()}" if alone and text.count(row) == 1 else ""
+        yield number, Line(file="pyproject.toml", old=row, new=new)
 
 
 def _by_meson(project: Project) -> CapabilityChoice:
@@ -255,11 +283,12 @@ def _made_up(file: str, lines: tuple[int, ...]) -> Doubt:
     )
 
 
-def _overwritten(where: str) -> Doubt:
+def _overwritten(where: str, condition: str) -> Doubt:
     return Doubt(
         field="build.replacements",
-        found=f"{where} overwrites {TORCH}, so that what is asked for does not count",
-        edit="Replace that line by `pass`, or let it use os.environ.setdefault.",
+        found=f"{where} overwrites {TORCH}{f' where {condition}' if condition else ''}; what is asked for does not "
+        "count then",
+        edit="Unless that cannot happen here, replace the line by `pass`.",
     )
 
 

@@ -81,7 +81,7 @@ class Checked:
         return next((problem.exit_code for problem in self.problems if problem.is_error), 0)
 
 
-def check_recipe(  # noqa: PLR0913 - each a fact of its own
+def check_recipe(
     loaded: LoadedRecipe,
     machine: Machine,
     *,
@@ -115,7 +115,9 @@ def check_recipe(  # noqa: PLR0913 - each a fact of its own
             found.append(_of(error, "capabilities.request"))
         found += _files_beside(loaded, source, settings)
         if not offline or isinstance(source, PathSource):
-            problems = list(_source(loaded, source, settings, cache, progress, index_url))
+            problems = list(
+                _source(loaded, source, settings=settings, cache=cache, progress=progress, index_url=index_url)
+            )
             found += problems
             reached += [] if any(p.exit_code == SourceUnreachableError.exit_code for p in problems) else [source.label]
     found += _plans(recipe, plans)
@@ -199,7 +201,7 @@ def _files_beside(loaded: LoadedRecipe, source: Source, settings: BuildSettings)
 
 
 def _source(
-    loaded: LoadedRecipe, source: Source, settings: BuildSettings, cache: Path, progress: Progress, index_url: str
+    loaded: LoadedRecipe, source: Source, *, settings: BuildSettings, cache: Path, progress: Progress, index_url: str
 ) -> Iterator[Problem]:
     """Fetch a source, change it as the recipe says, and compare it with what the recipe says of it."""
     where = f"sources.{source.label}"
@@ -226,9 +228,7 @@ def _content(
         remedy = "Correct package.name: a wheel of another name is refused."
         yield Problem(path="package.name", found=found, remedy=remedy, exit_code=RecipeError.exit_code)
     # What is read is no proof of what a build gives: a setup.py may make its version up.
-    others = sorted(
-        {claim.version for claim in metadata.claims if Version(claim.version).public != recipe.package.version}
-    )
+    others = [f"{claim.where} {claim.version}" for claim in metadata.claims if claim.public != recipe.package.version]
     if others:
         found = f"{where} says {', '.join(others)}, the recipe {recipe.package.version}"
         yield Problem(path="package.version", found=found, remedy="Make sure which one the wheel gets.", exit_code=0)

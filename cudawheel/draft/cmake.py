@@ -80,10 +80,10 @@ class CMakeFacts:
         return tuple(_options(self.commands))
 
     @property
-    def fetches(self) -> tuple[str, ...]:
-        """Places that fetch something while building."""
+    def fetches(self) -> tuple[Command, ...]:
+        """Commands that fetch something while building."""
         return tuple(
-            command.where
+            command
             for command in self.commands
             if command.name in _FETCHES or (command.name == "file" and command.words[:1] == ("DOWNLOAD",))
         )

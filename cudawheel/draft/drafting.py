@@ -62,7 +62,7 @@ def draft_recipe(project: Project, origin: Origin) -> Draft:
         doubts.append(
             Doubt(field="package.name", found="nothing in the source states its name", edit="Write the wheel's name.")
         )
-    document = {
+    document: dict[str, Any] = {
         "package": {"name": metadata.name or origin.name or "unknown", "version": metadata.version or "0"},
         "sources": [origin.pin],
         "capabilities": {"request": _CAPABILITIES + ("+PTX" if capabilities.takes_ptx else "")},
@@ -158,10 +158,11 @@ def _build(
     if switches.environment:
         build["environment"] = switches.environment
     build["memory-per-job"] = _GIB_CUTLASS if heavy(project) else without
-    if capabilities.lines:
+    lines = (*switches.lines, *capabilities.lines)
+    if lines:
         build["replacements"] = [
             {"file": line.file, "old": line.old, "new": line.new, **({"hits": line.hits} if line.hits > 1 else {})}
-            for line in capabilities.lines
+            for line in lines
         ]
     return build
 

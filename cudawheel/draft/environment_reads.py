@@ -25,6 +25,7 @@ class EnvironmentRead:
         separator: what a list in it is split at.
         written: the file sets it, whatever it was.
         kept: the file sets it only if nobody did.
+        condition: that a write stands under, if any.
     """
 
     name: str
@@ -34,6 +35,7 @@ class EnvironmentRead:
     separator: str | None = None
     written: bool = False
     kept: bool = False
+    condition: str = ""
 
     @property
     def on_by_default(self) -> bool:
@@ -61,7 +63,10 @@ class EnvironmentReads:
         elif isinstance(node, ast.Subscript) and _is_environ(node.value):
             name = self._constants.text(node.slice)
             if name and isinstance(node.ctx, ast.Store):
-                yield EnvironmentRead(name=name, line=node.lineno, written=True, kept=self._guarded(node, name))
+                condition = self._condition(node)
+                yield EnvironmentRead(
+                    name=name, line=node.lineno, written=True, kept=name in condition, condition=condition
+                )
             elif name:
                 yield self._read(node, name, None)
         elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
@@ -137,14 +142,12 @@ class EnvironmentReads:
             parent = self._parents.get(parent)
         return None
 
-    def _guarded(self, node: ast.AST, name: str) -> bool:
-        """Whether a write stands under a condition that asks for the same variable."""
+    def _condition(self, node: ast.AST) -> str:
+        """Give the innermost condition that a write stands under."""
         here = self._parents.get(node)
-        while here is not None:
-            if isinstance(here, ast.If) and name in ast.unparse(here.test):
-                return True
+        while here is not None and not isinstance(here, ast.If):
             here = self._parents.get(here)
-        return False
+        return ast.unparse(here.test) if isinstance(here, ast.If) else ""
 
     def _find_helpers(self) -> Iterator[tuple[str, EnvironmentRead]]:
         """Find functions of the file that read the variable whose name they are given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Of values that refer to one another; anything deeper is left open.
@@ -15,6 +15,13 @@ class Constants:
     """What the names of a file stand for, as far as they are assigned exactly once and to a constant."""
 
     def __init__(self, tree: ast.AST) -> None:
+        self._by_kind: dict[type[ast.expr], Callable[[Any, int], Any]] = {
+            ast.Name: self._name,
+            ast.Dict: self._dictionary,
+            ast.JoinedStr: self._joined,
+            ast.BinOp: self._operation,
+            ast.Call: self._call,
+        }
         self._values: dict[str, ast.expr] = {}
         self._added: dict[str, list[ast.expr]] = {}
         several: set[str] = set()
@@ -37,19 +44,10 @@ class Constants:
             return OPEN
         if isinstance(node, ast.Constant):
             return node.value
-        if isinstance(node, ast.Name):
-            return self._name(node.id, depth)
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
             return [value for item in node.elts if (value := self.fold(item, depth + 1)) is not OPEN]
-        if isinstance(node, ast.Dict):
-            return self._dictionary(node, depth)
-        if isinstance(node, ast.JoinedStr):
-            return self._joined(node, depth)
-        if isinstance(node, ast.BinOp):
-            return self._operation(node, depth)
-        if isinstance(node, ast.Call):
-            return self._call(node, depth)
-        return OPEN
+        worked_out = self._by_kind.get(type(node))
+        return worked_out(node, depth) if worked_out else OPEN
 
     def text(self, node: ast.expr | None) -> str | None:
         """Give an expression's value if it is a text."""
@@ -61,9 +59,9 @@ class Constants:
         value = self.fold(node)
         return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
-    def _name(self, name: str, depth: int) -> Any:  # noqa: ANN401
-        value = self.fold(self._values.get(name), depth + 1)
-        for more in self._added.get(name, ()):
+    def _name(self, node: ast.Name, depth: int) -> Any:  # noqa: ANN401
+        value = self.fold(self._values.get(node.id), depth + 1)
+        for more in self._added.get(node.id, ()):
             added = self.fold(more, depth + 1)
             if isinstance(value, list) and isinstance(added, list):
                 value = [*value, *added]

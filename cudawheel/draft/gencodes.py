@@ -44,7 +44,7 @@ def find_hard_wired(tree: ast.Module, text: str, file: str) -> HardWired:
     """Find the flags in a Python file, and work out how its lines have to change.
 
     Args:
-        text: of the file; line ends are `\\n`.
+        text: of the file, with the line ends of Unix.
     """
     whole, parts = set(), set()
     for node in ast.walk(tree):
@@ -52,9 +52,8 @@ def find_hard_wired(tree: ast.Module, text: str, file: str) -> HardWired:
             spelt = ast.unparse(node)
             if "arch=compute_" in spelt or "code=sm_" in spelt:
                 parts.add(node.lineno)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if HARD_WIRED.search(node.value):
-                whole.add(node.lineno)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and HARD_WIRED.search(node.value):
+            whole.add(node.lineno)
     made_up = tuple(sorted(parts))
     lines = tuple(sorted(whole - parts))
     replacements = () if made_up or not lines else _replacements(tree, text, file, frozenset(lines))

@@ -32,12 +32,9 @@ def find_imports(project: Project) -> Imports:
     """Find the modules of a project's wheel."""
     packages, where = _packages(project)
     findings = [Finding(topic="imports", said=", ".join(packages), where=where)] if packages else []
-    doubts: list[Doubt] = []
+    doubts = [_made_up(extension.where) for extension in project.setup.extensions if extension.name is None]
     initialised = any(_INIT.search(project.tree.text(name)) for name in project.tree.code[:_MOST_READ])
     extensions = _extensions(project, packages)
-    for extension in project.setup.extensions:
-        if extension.name is None:
-            doubts.append(_made_up(extension.where))
     if extensions and initialised:
         findings.append(Finding(topic="imports", said=f"extension modules {', '.join(extensions)}"))
     elif extensions:

@@ -1,4 +1,4 @@
-"""Name, version and requirements that a source gives of itself, from every place that says them, and where they differ."""
+"""Name, version and requirements that a source gives of itself, from all places that say them; where they differ."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ class Claim:
 
     where: str
     version: str
+
+    @property
+    def public(self) -> str:
+        """The version without a local part, normalised; empty if it is none."""
+        return _public(self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,7 @@ def read_metadata(
     system = document.get("build-system", {})
     names = (project.get("name"), setup.settings.get("name"), config.get("name"), info.get("Name"), name)
     own = next((canonicalize_name(text) for text in names if isinstance(text, str) and text), "")
-    version = next((text for claim in claims if (text := _public(claim.version))), "")
+    version = next((text for claim in claims if (text := claim.public)), "")
     requires = project.get("dependencies") or setup.settings.get("install_requires") or info.get_all("Requires-Dist")
     python = project.get("requires-python") or setup.settings.get("python_requires") or info.get("Requires-Python")
     return Metadata(
@@ -112,7 +117,7 @@ def read_metadata(
         build_requires=tuple(system["requires"]) if isinstance(system.get("requires"), list) else None,
         requires=tuple(text for text in requires or () if isinstance(text, str)),
         requires_python=python if isinstance(python, str) else "",
-        doubts=tuple((*broken, *_contradictions(claims, version, own, name))),
+        doubts=(*broken, *_contradictions(claims, version, own, name)),
     )
 
 
@@ -136,7 +141,7 @@ def _setup_cfg(tree: SourceTree) -> dict[str, str]:
 def _claims(
     tree: SourceTree, project: dict[str, Any], setup: SetupScript, config: dict[str, str], info: str
 ) -> Iterator[Claim]:
-    """Give what is built into a wheel first: pyproject.toml, setup.py, setup.cfg; then a version that lies in the code."""
+    """Give what is built into a wheel first: pyproject.toml, setup.py, setup.cfg; then a version in the code."""
     if isinstance(project.get("version"), str):
         yield Claim(where="pyproject.toml", version=project["version"])
     if isinstance(setup.settings.get("version"), str):
@@ -159,9 +164,9 @@ def _public(text: str) -> str:
 
 
 def _contradictions(claims: tuple[Claim, ...], version: str, own: str, name: str) -> Iterator[Doubt]:
-    differing = [claim for claim in claims if _public(claim.version) != version]
+    differing = [claim for claim in claims if claim.public != version]
     if version and differing:
-        first = next(claim for claim in claims if _public(claim.version) == version)
+        first = next(claim for claim in claims if claim.public == version)
         others = ", ".join(f"{claim.where} says {claim.version}" for claim in differing)
         yield Doubt(
             field="package.version",

@@ -17,6 +17,7 @@ def observe(project: Project) -> Iterator[Doubt]:
     """Give doubts about the network, missing files, flags for one machine, and code that is heavy to compile."""
     yield from _network(project)
     yield from _missing(project)
+    yield from _unread(project)
     yield from _this_machine(project)
     if _is_heavy(project):
         yield Doubt(
@@ -28,8 +29,8 @@ def observe(project: Project) -> Iterator[Doubt]:
         yield Doubt(
             field="build.abi",
             found="of torch's headers only those of its stable ABI are included",
-            edit='If it keeps to them, write "torch-stable >= X.Y": one wheel then serves all later torch releases. The '
-            "audit checks that.",
+            edit='If it keeps to them, write "torch-stable >= X.Y": one wheel then serves all later torch releases, '
+            "and the audit checks that.",
         )
     if not project.tree.cuda:
         yield Doubt(
@@ -55,12 +56,22 @@ def _is_heavy(project: Project) -> bool:
 
 
 def _network(project: Project) -> Iterator[Doubt]:
-    spots = (*project.setup.network, *project.cmake.fetches)
-    if spots:
+    # A package that is told to build here does not go and look for a wheel that others built.
+    told = any(read.name.endswith("FORCE_BUILD") for _, read in project.setup.environment)
+    if project.setup.network and not told:
         yield Doubt(
             field="build",
-            found=f"{', '.join(spots[:4])} fetches something, and a build has no network",
+            found=f"{', '.join(project.setup.network[:4])} fetches something, and a build has no network",
             edit="If that code runs in this build, name what it fetches in build.requires, or take it out by a patch.",
+        )
+    for command in project.cmake.fetches if project.cmake_counts else ():
+        condition = f" where {' and '.join(command.conditions)}" if command.conditions else ""
+        yield Doubt(
+            field="build",
+            found=f"{command.where} fetches {command.words[0] if command.words else 'something'}{condition}, and a "
+            "build has no network",
+            edit="Bring it otherwise: in build.requires if an index has it, by a patch that adds it, or from a git "
+            "source that has it as a submodule.",
         )
 
 
@@ -75,6 +86,17 @@ def _missing(project: Project) -> Iterator[Doubt]:
                 f"{'it' if len(lacking) == 1 else 'them'}",
                 edit="Use a git source if the sdist forgot its files.",
             )
+
+
+def _unread(project: Project) -> Iterator[Doubt]:
+    """Name files that setup.py opens and the source does not have."""
+    lacking = [f"{name} ({where})" for name, where in project.setup.opened if not _there(project, name)]
+    if lacking:
+        yield Doubt(
+            field="sources",
+            found=f"setup.py opens {', '.join(lacking[:4])}, which the source does not have",
+            edit="Unless that is written first, or caught: use a git source, or add the file by a patch.",
+        )
 
 
 def _there(project: Project, name: str) -> bool:

@@ -94,7 +94,7 @@ def obtain(what: str, cache: Path, progress: Progress, *, index_url: str = "") -
                 remedy="Make an sdist of it, or name its git repository: file:///…/repository@COMMIT.",
             )
         elif "://" in what or _SCP_LIKE.fullmatch(what):
-            plain = what.split("#")[0].split("?")[0]
+            plain = what.split("#", maxsplit=1)[0].split("?", maxsplit=1)[0]
             is_archive = _ARCHIVE.search(plain) and not what.startswith("git+")
             yield _at_address(what, cache, into) if is_archive else _repository(what, cache, into)
         else:
@@ -145,7 +145,7 @@ def _whether_on_index(path: Path, pin: dict[str, str], index_url: str) -> tuple[
 
 
 def _at_address(what: str, cache: Path, into: Path) -> Origin:
-    name = what.split("#")[0].split("?")[0].rsplit("/", 1)[-1]
+    name = what.split("#", maxsplit=1)[0].split("?", maxsplit=1)[0].rsplit("/", 1)[-1]
     content = read_url(what, limit=_LARGEST)
     sha256 = hashlib.sha256(content).hexdigest()
     kept = cache / "archives" / sha256 / name
@@ -168,7 +168,7 @@ def _on_index(what: str, cache: Path, into: Path, progress: Progress, index_url:
         raise DraftError(
             f"{what!r} is no file, address or package",
             why=str(error).split("\n", maxsplit=1)[0],
-            remedy="Name an sdist file, a git repository as https://…/name.git@commit, or a package as name or name==1.0.",
+            remedy="Name an sdist file, a git repository as https://…/name.git@commit, or a package as name==1.0.",
         ) from error
     chosen = _newest(_sdists(requirement.name, index_url), requirement)
     version = str(Version(chosen.version or "0"))
@@ -215,9 +215,10 @@ def _newest(sdists: tuple[DistributionPackage, ...], requirement: Requirement) -
     fitting = [sdist for sdist in sdists if requirement.specifier.contains(_version(sdist) or "0", prereleases=True)]
     final = [sdist for sdist in fitting if not Version(sdist.version or "0").is_prerelease and not sdist.is_yanked]
     if not fitting:
+        offered = sorted({sdist.version or "" for sdist in sdists})[-8:]
         raise SourceUnreachableError(
             f"the package index has no sdist of {requirement}",
-            why=f"its sdists are of {', '.join(sorted({sdist.version or '' for sdist in sdists})[-8:]) or 'no version'}",
+            why=f"its sdists are of {', '.join(offered) or 'no version'}",
             remedy="Name a version that it has, or the git repository of the package.",
         )
     return max(final or fitting, key=lambda sdist: Version(sdist.version or "0"))
@@ -272,7 +273,8 @@ def _commit_of(url: str, reference: str) -> str:
             why="git is not installed" if missing else (done.output.strip().splitlines() or ["no answer"])[-1],
             remedy="Install git." if missing else "Check the network, the proxy and the address.",
         )
-    found = dict(reversed(line.split("\t", 1)) for line in done.output.splitlines() if _COMMIT.match(line))
+    lines = (line.partition("\t") for line in done.output.splitlines() if _COMMIT.match(line))
+    found = {name: commit for commit, _, name in lines}
     # An annotated tag is an object of its own; what it points to is given with ^{}.
     commits = [found[name] for name in reversed(wanted) if name in found]
     if not commits:

@@ -72,7 +72,12 @@ class Project:
         )
         # A setup.py that starts nvcc itself names it, or hands .cu files to its extensions.
         own = any(text == "nvcc" or text.endswith(("/nvcc", ".cu")) for _, _, text in self.setup.strings)
-        return names or own or self.cmake.uses_cuda or self.meson_cuda
+        return names or own or (self.cmake.uses_cuda and self.cmake_counts) or self.meson_cuda
+
+    @property
+    def cmake_counts(self) -> bool:
+        """Whether CMake has a part in the build; many a setup.py has a CMakeLists.txt beside it for C++ users alone."""
+        return self.way.by_cmake or self.way is Way.UNKNOWN
 
     @property
     def meson_cuda(self) -> bool:
@@ -129,8 +134,10 @@ def _way(metadata: Metadata, setup: SetupScript) -> Way:
         return Way.UNKNOWN
     if "skbuild" in setup.imports:
         return Way.SKBUILD
+    kinds = {extension.kind for extension in setup.extensions}
+    # torch's BuildExtension is also what some derive their own class from that starts CMake.
+    if "CMakeExtension" in kinds or (setup.runs_cmake and not kinds & {"CUDAExtension", "CppExtension"}):
+        return Way.CMAKE
     if setup.torch_builds:
         return Way.TORCH_PLAIN if setup.without_ninja else Way.TORCH_NINJA
-    if setup.runs_cmake or any(extension.kind == "CMakeExtension" for extension in setup.extensions):
-        return Way.CMAKE
     return Way.SETUPTOOLS

@@ -46,7 +46,9 @@ class SetupScript:
         environment: file and what it reads.
         settings: keywords of the call of `setup`, as far as they are constants.
         asks_gpu: places that ask whether a GPU is there.
+        gpu_or_nothing: file and number of the lines that end setup.py where no GPU is there.
         network: places that fetch something.
+        opened: files that are opened to be read, as far as they are named outright, with the place.
         without_ninja: places that switch ninja off, outright.
         torch_builds: whether torch's BuildExtension is used.
         runs_cmake: whether it starts CMake.
@@ -60,7 +62,9 @@ class SetupScript:
     extensions: tuple[Extension, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     asks_gpu: tuple[str, ...] = ()
+    gpu_or_nothing: tuple[tuple[str, int], ...] = ()
     network: tuple[str, ...] = ()
+    opened: tuple[tuple[str, str], ...] = ()
     without_ninja: tuple[str, ...] = ()
     torch_builds: bool = False
     runs_cmake: bool = False
@@ -125,7 +129,9 @@ def _facts(trees: list[tuple[str, ast.Module]]) -> SetupScript:
         extensions=tuple(extensions),
         settings=settings,
         asks_gpu=tuple(_calls_of(trees, _GPU)),
+        gpu_or_nothing=tuple(_gpu_or_nothing(trees)),
         network=tuple(_network(trees)),
+        opened=tuple(_opened(trees)),
         without_ninja=tuple(_without_ninja(trees)),
         torch_builds="BuildExtension" in text and "cpp_extension" in text,
         runs_cmake=any(value == "cmake" for _, tree in trees for value in _texts(tree)),
@@ -170,6 +176,32 @@ def _calls_of(trees: list[tuple[str, ast.Module]], endings: tuple[str, ...]) -> 
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(endings):
                 yield f"{file}:{node.lineno}"
+
+
+def _gpu_or_nothing(trees: list[tuple[str, ast.Module]]) -> Iterator[tuple[str, int]]:
+    """Find `if not torch.cuda.is_available(): raise …`."""
+    for file, tree in trees:
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If) or not isinstance(node.test, ast.UnaryOp):
+                continue
+            asks = isinstance(node.test.op, ast.Not) and ast.unparse(node.test.operand).endswith("cuda.is_available()")
+            ends = any(isinstance(inner, ast.Raise) or ast.unparse(inner).startswith("sys.exit") for inner in node.body)
+            if asks and ends and not node.orelse and node.test.lineno == node.test.end_lineno == node.lineno:
+                yield file, node.lineno
+
+
+def _opened(trees: list[tuple[str, ast.Module]]) -> Iterator[tuple[str, str]]:
+    for file, tree in trees:
+        constants = Constants(tree)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args or ast.unparse(node.func) not in {"open", "io.open"}:
+                continue
+            modes = (
+                [node.args[1]] if len(node.args) > 1 else [word.value for word in node.keywords if word.arg == "mode"]
+            )
+            name = constants.text(node.args[0])
+            if name and not any(set(constants.text(mode) or "w") & set("wax") for mode in modes):
+                yield name, f"{file}:{node.lineno}"
 
 
 def _network(trees: list[tuple[str, ast.Module]]) -> Iterator[str]:

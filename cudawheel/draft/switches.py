@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from cudawheel.draft.capability_list import is_capability_variable, may_be_set
 from cudawheel.draft.environment_reads import EnvironmentRead
 from cudawheel.draft.project import Project, Way
-from cudawheel.draft.values import Doubt, Finding
+from cudawheel.draft.values import Doubt, Finding, Line
 
 _CUDA = frozenset({"CUDA", "GPU", "NVCC"})
 _AGAINST = frozenset({"CPU", "DISABLE", "DISABLED", "NO", "NOT", "SKIP", "WITHOUT"})
 # Words that make a variable say where or which CUDA, instead of whether.
 _WHERE = frozenset(
-    "ARCH ARCHES ARCHS BIN CCBIN COMPILER DEBUG DEVICE DEVICES DIR DIST EXECUTABLE FLAGS HOME HOST INC INCLUDE LAUNCHER LIB "
-    "LIBRARY LIST MAJOR MINOR NAME PATH PREFIX RELEASE ROOT SDK SUFFIX TAG THREADS TOOLKIT VER VERSION VISIBLE".split()
+    {
+        *("ARCH", "ARCHES", "ARCHS", "BIN", "CCBIN", "COMPILER", "DEBUG", "DEVICE", "DEVICES", "DIR", "DIST"),
+        *("EXECUTABLE", "FLAGS", "HOME", "HOST", "INC", "INCLUDE", "LAUNCHER", "LIB", "LIBRARY", "LIST", "MAJOR"),
+        *("MINOR", "NAME", "PATH", "PREFIX", "RELEASE", "ROOT", "SDK", "SUFFIX", "TAG", "THREADS", "TOOLKIT", "VER"),
+        *("VERSION", "VISIBLE"),
+    }
 )
 _NOT_CUDA = frozenset({"AMD", "HIP", "ROCM", "SYCL", "XPU", "MUSA"})
 # Such packages fetch a wheel that others built, unless they are told to build.
@@ -31,10 +35,12 @@ class Switches:
     Attributes:
         environment: variables, with the value that turns each on.
         config_settings: PEP 517 config-settings for the backend.
+        lines: of setup.py, changed so that it goes on without a GPU.
     """
 
     environment: dict[str, str]
     config_settings: dict[str, str]
+    lines: tuple[Line, ...] = ()
     findings: tuple[Finding, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
@@ -61,9 +67,40 @@ def find_switches(project: Project) -> Switches:
             )
     settings, more = _options(project, environment, findings)
     doubts += more
-    if project.setup.asks_gpu and not any(_for(name) for name in environment):
-        doubts.append(_asks_gpu(project))
-    return Switches(environment=environment, config_settings=settings, findings=tuple(findings), doubts=tuple(doubts))
+    lines = tuple(_past_the_gpu(project))
+    passed = {f"{file}:{number}" for file, number in project.setup.gpu_or_nothing}
+    asked = [where for where in project.setup.asks_gpu if where not in passed]
+    if lines:
+        doubts.append(_let_past(project))
+    if asked and not any(_for(name) for name in environment):
+        doubts.append(_asks_gpu(asked))
+    return Switches(
+        environment=environment,
+        config_settings=settings,
+        lines=lines,
+        findings=tuple(findings),
+        doubts=tuple(doubts),
+    )
+
+
+def _past_the_gpu(project: Project) -> Iterator[Line]:
+    """Give the lines that let a setup.py go on where no GPU is there: compiling needs none."""
+    for file in dict.fromkeys(file for file, _ in project.setup.gpu_or_nothing):
+        rows = project.tree.text(file).split("\n")
+        numbers = [number for name, number in project.setup.gpu_or_nothing if name == file]
+        for old in dict.fromkeys(rows[number - 1] for number in numbers):
+            indent = old[: len(old) - len(old.lstrip())]
+            if old.rstrip().endswith(":"):
+                yield Line(file=file, old=old, new=f"{indent}if False:", hits=rows.count(old))
+
+
+def _let_past(project: Project) -> Doubt:
+    spots = ", ".join(f"{file}:{number}" for file, number in project.setup.gpu_or_nothing)
+    return Doubt(
+        field="build.replacements",
+        found=f"{spots} ends the build where no GPU is there, which compiling does not need",
+        edit="The replacement goes past it. Look it over.",
+    )
 
 
 def _first_reads(project: Project) -> Iterator[tuple[str, EnvironmentRead]]:
@@ -129,7 +166,7 @@ def _options(
     if project.way is Way.MESON:
         return _meson_options(project, findings)
     wanted = {}
-    for option in project.cmake.options:
+    for option in project.cmake.options if project.cmake_counts else ():
         if _against(option.name) and option.on:
             wanted[option.name] = "OFF"
         elif _for(option.name) and not option.on:
@@ -166,10 +203,11 @@ def _meson_options(project: Project, findings: list[Finding]) -> tuple[dict[str,
     return {}, ()
 
 
-def _asks_gpu(project: Project) -> Doubt:
+def _asks_gpu(asked: list[str]) -> Doubt:
     return Doubt(
         field="build.environment",
-        found=f"{', '.join(project.setup.asks_gpu[:3])} asks whether a GPU is there, and no switch was found that "
-        "builds for CUDA without one",
-        edit="Read what follows from the answer; if the CUDA part hangs on it, replace the question by True.",
+        found=f"{', '.join(asked[:3])} asks whether a GPU is there, and no switch was found that builds for CUDA "
+        "without one",
+        edit="Read what follows from the answer; if the CUDA part hangs on it and no variable in this draft decides "
+        "it, replace the question by True.",
     )

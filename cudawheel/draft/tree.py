@@ -44,8 +44,9 @@ class SourceTree:
 
     @property
     def cuda(self) -> tuple[str, ...]:
-        """CUDA files of the package itself."""
-        return tuple(name for name in self.files if name.endswith(_CUDA) and _own(name))
+        """CUDA files of the package itself, headers last."""
+        own = (name for name in self.files if name.endswith(_CUDA) and _own(name))
+        return tuple(sorted(own, key=lambda name: name.endswith(".cuh")))
 
     @property
     def brought_along(self) -> tuple[str, ...]:
