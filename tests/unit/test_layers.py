@@ -42,16 +42,14 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         ),
         "containers": ("errors process files model data recipe plan toolchain schedule explain builder wheel audit"),
         "ci": "errors model data recipe plan schedule builder factory",
-        "farm": (
-            "errors process files unpacking model data recipe plan toolchain schedule builder store factory"
-        ),
+        "farm": "errors process files unpacking model data recipe plan toolchain schedule builder store factory",
         "doctor": "errors model data process files recipe plan toolchain schedule builder audit",
         "triposr": "errors",
         "verify": "errors process files model data recipe toolchain builder wheel audit store triposr",
         "report": "errors files model data schedule wheel audit provenance store index verify",
         "cli": (
             "errors process files unpacking download model data recipe plan toolchain schedule backend builder wheel "
-            "audit provenance store index factory verify report triposr doctor explain draft ci containers"
+            "audit provenance store index factory verify report triposr doctor explain draft ci containers farm"
         ),
         "__main__": "cli",
     }.items()
