@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cudawheel.cli.console import BuildProgress
+from cudawheel.cli.farm import build_on_farm, farm_options
 from cudawheel.cli.matrix import build_in_container, container_options, selector_options
 from cudawheel.cli.options import (
     budget_options,
@@ -61,6 +62,7 @@ from cudawheel.toolchain.toolchain import ToolchainKind
 @selector_options
 @click.option("--retry-failed", is_flag=True, help="Build the variants that failed when all were built last.")
 @container_options
+@farm_options
 @click.option(
     "--compiler-cache", is_flag=True, help="Compile through sccache, so that a unit is compiled once on this machine."
 )
@@ -89,6 +91,8 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     retry_failed: bool,  # noqa: FBT001
     container: bool,  # noqa: FBT001
     image: str,
+    scheduler: str,
+    wait: float,
     as_json: bool,  # noqa: FBT001
     **options: Any,  # noqa: ANN401 - as click gives them
 ) -> None:
@@ -103,8 +107,9 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     selector = Selector.parse(only, skip)
     if container or image:
         context.exit(build_in_container(request, selector, image=image, everything=build_all, as_json=as_json))
-    if build_all or retry_failed or not selector.selects_all:
-        context.exit(_build_all(request, selector, retry_failed=retry_failed, as_json=as_json))
+    if build_all or retry_failed or scheduler or not selector.selects_all:
+        farm = (scheduler, wait) if scheduler else None
+        context.exit(_build_all(request, selector, retry_failed=retry_failed, farm=farm, as_json=as_json))
     context.exit(_build_one(request, as_json=as_json))
 
 
@@ -160,14 +165,19 @@ def _build_one(request: BuildRequest, *, as_json: bool) -> int:
     return 0
 
 
-def _build_all(request: BuildRequest, selector: Selector, *, retry_failed: bool, as_json: bool) -> int:
-    """Build every variant that is selected; give the exit code of the first that failed, or 0."""
+def _build_all(
+    request: BuildRequest, selector: Selector, *, retry_failed: bool, farm: tuple[str, float] | None, as_json: bool
+) -> int:
+    """Build every variant that is selected, here or on a farm; give the exit code of the first that failed, or 0."""
     # The short way of a single build does not wait for the imports of this one.
     from cudawheel.factory.fleet import FleetRequest, make_all  # noqa: PLC0415
 
     fleet = FleetRequest(request=request, selector=selector, retry_failed=retry_failed)
-    with BuildProgress() as progress:
-        attempts = make_all(fleet, progress, progress.of_variant)
+    if farm is not None:
+        attempts = build_on_farm(fleet, *farm)
+    else:
+        with BuildProgress() as progress:
+            attempts = make_all(fleet, progress, progress.of_variant)
     show_attempts(attempts, as_json=as_json)
     failed = [attempt.result for attempt in attempts if isinstance(attempt.result, CudawheelError)]
     return failed[0].exit_code if failed else 0

@@ -19,6 +19,7 @@ _COMMANDS = {
     "ci": ("cudawheel.cli.ci", "Write a CI workflow that builds, audits and shares the wheels of recipes."),
     "doctor": ("cudawheel.cli.doctor", "Say what keeps CUDA code from building or running here, and what helps."),
     "explain": ("cudawheel.cli.explain", "Name the cause of a failure from its log, and the remedy."),
+    "farm": ("cudawheel.cli.farm", "Start workers for `build --scheduler`, and look at those that are there."),
     "inspect": ("cudawheel.cli.inspect", "Show which GPUs a wheel, shared object or installed package runs on."),
     "key": ("cudawheel.cli.key", "Make and show the keys that provenance is signed with."),
     "plan": ("cudawheel.cli.plan", "Show every variant and capability of a recipe, accepted or rejected and why."),

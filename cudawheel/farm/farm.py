@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cudawheel.errors import UsageError
 from cudawheel.factory.attempt import Attempt
 from cudawheel.factory.fleet import FleetRequest
 from cudawheel.factory.request import BuildRequest
 from cudawheel.farm.cluster import Cluster, Message, connect
-from cudawheel.farm.inputs import pack, put
+from cudawheel.farm.inputs import everywhere, pack, put
 from cudawheel.farm.probe import Question
 from cudawheel.farm.roll import Roll
 from cudawheel.farm.run import Run
@@ -61,12 +61,13 @@ def make_all_on_farm(
         UnfitWorkersError: none of the workers can build.
         PlanError, SelectionError, CapabilityError, RecipeError: there is nothing to build.
     """
-    request = asked.fleet.request
-    _require_possible(request)
+    _require_possible(asked.fleet.request)
+    request = replace(asked.fleet.request, remote=everywhere(asked.fleet.request.remote))
+    fleet = replace(asked.fleet, request=request)
     require_writable(request.wheelhouse)
-    cells = asked.fleet.cells()
+    cells = fleet.cells()
     inputs = put(request.remote, pack(load_recipe(request.recipe)))
-    run = Run(asked.fleet, cells, inputs, progress, progress_of)
+    run = Run(fleet, cells, inputs, progress, progress_of)
     run.find_what_is_done()
     if run.left:
         question = Question.ask(machine=request.machine.machine, cudas=run.cudas, store=request.remote, inputs=inputs)

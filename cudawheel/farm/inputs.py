@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cudawheel.builder.identity import source_folder
 from cudawheel.builder.lock import lock_path
@@ -43,6 +44,12 @@ def pack(loaded: LoadedRecipe) -> bytes:
 def hash_of(archive: bytes) -> str:
     """Give the hash under which an archive is kept."""
     return hashlib.sha256(archive).hexdigest()
+
+
+def everywhere(url: str) -> str:
+    """Spell the address of a shared store so that it means the same whatever folder a process is in."""
+    scheme = urlsplit(url).scheme
+    return str(Path(url.removeprefix("file://")).absolute()) if scheme in {"", "file"} else url
 
 
 def put(url: str, archive: bytes) -> str:

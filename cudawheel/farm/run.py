@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cudawheel.builder.costs import COSTS
 from cudawheel.errors import (
@@ -28,7 +28,7 @@ from cudawheel.farm.board import Board
 from cudawheel.farm.cell import Answer, Order, error_from_plain
 from cudawheel.farm.cluster import Answered, Cluster, Dropped, Gone, Heard, Message, resources_of
 from cudawheel.farm.delivery import fetch_done, find_done, jobs_of, say_other
-from cudawheel.farm.needs import FarmHistory, from_plain, key_of, need_of
+from cudawheel.farm.needs import MOST_CORES, FarmHistory, from_plain, key_of, need_of
 from cudawheel.farm.policy import Placement
 from cudawheel.farm.roll import Roll
 from cudawheel.farm.telling import Telling
@@ -120,7 +120,10 @@ class Run:
 
     def _queue(self, cell: FleetCell) -> None:
         job = jobs_of(cell.request)[0]
-        need = need_of(cell.identifier, job, self.history)
+        allowed = cell.request.allowed
+        need = need_of(cell.identifier, job, self.history, most_cores=allowed.jobs or MOST_CORES)
+        if allowed.force:
+            need = replace(need, memory=0)
         self._began.setdefault(cell.identifier, time.monotonic())
         self._board.add(need)
 

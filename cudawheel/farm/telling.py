@@ -30,6 +30,7 @@ class Telling:
 
     def over(self, cell: str) -> None:
         """Forget a cell that is done with."""
+        self.progress_of(cell).phase("done")
         worker = self._workers.pop(cell, None)
         if worker is not None and worker not in self._workers.values():
             self._looks.pop(worker, None)

@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from fake_tools import write_toolkit
@@ -21,6 +22,8 @@ TORCHES = ("2.11", "2.12", "2.13", "2.14")
 
 _ADDRESS = re.compile(r"Scheduler at:\s+(tcp://\S+)")
 _SECONDS = 60.0
+
+_Found = TypeVar("_Found")
 
 
 def write_surroundings(folder: Path) -> dict[str, str]:
@@ -90,11 +93,7 @@ class DaskFarm:
             if process.poll() is None:
                 process.terminate()
         for process in (*self.workers.values(), self.scheduler):
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(_SECONDS)
+            end(process)
 
     def _program(self, name: str, *words: str, **changes: str) -> subprocess.Popen[str]:
         with (self.folder / f"{name}.log").open("w", encoding="utf-8") as log:
@@ -118,7 +117,16 @@ def dask_farm(folder: Path) -> Iterator[DaskFarm]:
         farm.stop()
 
 
-def wait_until(condition):  # type: ignore[no-untyped-def]
+def end(process: subprocess.Popen[str]) -> None:
+    """Wait for a process that was asked to end; kill it if it does not."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(_SECONDS)
+
+
+def wait_until(condition: Callable[[], _Found | None]) -> _Found:
     """Wait for something to be true; gives what it is."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
