@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +128,24 @@ def check_recipe(
             found.append(_of(error, "--only"))
     return Checked(
         package=f"{recipe.package.name} {recipe.package.version}",
-        problems=tuple(dict.fromkeys(found)),
+        problems=tuple(dict.fromkeys(_settled(found, reached))),
         cells=tuple(cell.identifier for cell in plans[0].cells if cell.accepted) if plans else (),
         rejected=sum(not cell.accepted for cell in plans[0].cells) if plans else 0,
         reached=tuple(reached),
     )
 
 
+def _settled(problems: list[Problem], reached: list[str]) -> Iterator[Problem]:
+    """Make warnings of sources that cannot be reached where another one can: a build would take that."""
+    for problem in problems:
+        spare = reached and problem.exit_code == SourceUnreachableError.exit_code
+        yield replace(problem, exit_code=0) if spare else problem
+
+
 def _of(error: CudawheelError, path: str) -> Problem:
-    found = ": ".join(part for part in (error.what, error.why) if part)
+    # That no source could be reached is said of the one that was asked for; why is what matters.
+    parts = (error.why,) if isinstance(error, SourceUnreachableError) and error.why else (error.what, error.why)
+    found = ": ".join(part for part in parts if part)
     return Problem(path=path, found=found, remedy=error.remedy, exit_code=error.exit_code)
 
 
