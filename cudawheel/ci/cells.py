@@ -29,6 +29,7 @@ class CiCell:
         recipe: the recipe's path within the repository, with slashes.
         package: name of what it builds.
         identifier: of the cell.
+        serves: further cells that the same wheel may serve; where its tags do not allow that, the job builds more.
         python: `3.12`.
         runner: label of the machine it runs on.
     """
@@ -38,6 +39,7 @@ class CiCell:
     identifier: str
     python: str
     runner: str
+    serves: tuple[str, ...] = ()
 
     def to_matrix(self) -> dict[str, str]:
         """Give the entry of a matrix."""
@@ -45,6 +47,7 @@ class CiCell:
             "recipe": self.recipe,
             "package": self.package,
             "cell": self.identifier,
+            "only": " ".join((self.identifier, *self.serves)),
             "python": self.python,
             "runner": self.runner,
         }
@@ -87,6 +90,7 @@ def _cells(
             recipe=recipe,
             package=loaded.recipe.package.name,
             identifier=cell.identifier,
+            serves=cell.identifiers[1:],
             python=str(cell.variant.python),
             runner=smallest_for(f"{loaded.recipe.package.name} {cell.identifier}", needed, runners).label,
         )

@@ -36,12 +36,12 @@ def github_workflow(workflow: Workflow) -> dict[str, Any]:
 
 def _build(workflow: Workflow, include: list[dict[str, str]], actions: dict[str, str]) -> dict[str, Any]:
     # Values of a matrix reach the shell as variables: nothing that they hold can be taken for a command.
-    environment = {"RECIPE": "${{ matrix.recipe }}", "CELL": "${{ matrix.cell }}"}
+    environment = {"RECIPE": "${{ matrix.recipe }}", "ONLY": "${{ matrix.only }}"}
     steps: list[dict[str, Any]] = [
         {"uses": actions["checkout"], "with": {"persist-credentials": False}},
         {"uses": actions["setup-python"], "with": {"python-version": "${{ matrix.python }}"}},
         {"name": "Install cudawheel", "run": workflow.setup},
-        {"name": "Build", "env": environment, "run": workflow.build("$RECIPE", "$CELL")},
+        {"name": "Build", "env": environment, "run": workflow.build("$RECIPE", "$ONLY")},
         {"name": "Audit", "run": workflow.audit},
     ]
     if workflow.shares:

@@ -43,7 +43,7 @@ def gitlab_pipeline(workflow: Workflow) -> dict[str, Any]:
 
 
 def _build(workflow: Workflow, matrix: list[dict[str, str]], image: str) -> dict[str, Any]:
-    script = [workflow.build("$RECIPE", "$CELL"), workflow.audit]
+    script = [workflow.build("$RECIPE", "$ONLY"), workflow.audit]
     if workflow.shares:
         script.append(f'if [ -z "$CI_MERGE_REQUEST_ID" ]; then {workflow.share}; fi')
     return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cudawheel.ci.cells import CiCell
+from cudawheel.errors import UsageError
 
 CACHE, WHEELHOUSE, SITE = "cudawheel-cache", "wheelhouse", "site"
 """Folders of a job, below the checkout."""
@@ -28,13 +29,11 @@ class Workflow:
         cells: its jobs.
         remote: address of the shared store; empty for none.
         install: what pip installs cudawheel from.
-        command: the command that the text comes from, which stands in its first line.
     """
 
     cells: tuple[CiCell, ...]
     remote: str = ""
     install: str
-    command: str
 
     @property
     def recipes(self) -> tuple[str, ...]:
@@ -51,9 +50,9 @@ class Workflow:
         """The command that installs cudawheel."""
         return f"python -m pip install {shlex.quote(self.install)}"
 
-    def build(self, recipe: str, cell: str) -> str:
-        """The command that builds a cell, of which recipe and identifier are variables of a shell."""
-        return f'cudawheel build "{recipe}" --only "{cell}" --cache {CACHE} --wheelhouse {WHEELHOUSE}'
+    def build(self, recipe: str, only: str) -> str:
+        """The command that builds a cell, of which recipe and identifiers are variables of a shell."""
+        return f'cudawheel build "{recipe}" --only "{only}" --cache {CACHE} --wheelhouse {WHEELHOUSE}'
 
     @property
     def audit(self) -> str:
@@ -75,6 +74,19 @@ class Workflow:
         for number, start in enumerate(range(0, len(self.cells), most), start=1):
             name = "build" if len(self.cells) <= most else f"build-{number}"
             yield name, self.cells[start : start + most]
+
+
+def require_no_secret(remote: str) -> None:
+    """Let an address pass that may stand in a file that is committed.
+
+    Raises:
+        UsageError: it holds a user's name or password.
+    """
+    if "@" in urlsplit(remote).netloc:
+        raise UsageError(
+            "the address of the shared store holds credentials, and a workflow is committed",
+            remedy="Leave them out of it, and give them to the jobs as secrets of the CI service.",
+        )
 
 
 def default_install(version: str, remote: str) -> str:

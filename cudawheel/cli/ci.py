@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cudawheel.builder.costs import COSTS
 from cudawheel.ci.cells import ci_cells
@@ -17,7 +19,7 @@ from cudawheel.ci.github import github_workflow
 from cudawheel.ci.gitlab import gitlab_pipeline
 from cudawheel.ci.runners import Runner, Service, runners_of
 from cudawheel.ci.text import to_yaml
-from cudawheel.ci.workflow import Workflow, default_install
+from cudawheel.ci.workflow import Workflow, default_install, require_no_secret
 from cudawheel.cli.console import out
 from cudawheel.cli.matrix import selector_options
 from cudawheel.cli.options import (
@@ -31,9 +33,14 @@ from cudawheel.cli.options import (
 from cudawheel.errors import UsageError
 from cudawheel.factory.request import BuildRequest
 from cudawheel.files import disk_errors, write_atomically
+from cudawheel.model.version import PythonVersion
 from cudawheel.plan.plan import Machine
 from cudawheel.plan.selectors import Selector
 from cudawheel.schedule.history import History
+from cudawheel.toolchain.toolchain import ToolchainKind
+
+# Which Python builds a wheel that serves several is chosen by the machine's own elsewhere; here the same everywhere.
+_PYTHON = PythonVersion(3, 12)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -104,34 +111,34 @@ def _write(  # noqa: PLR0913 - one argument an option
     install: str,
     target: Path | None,
     source: str | None,
-    **words: Any,  # noqa: ANN401 - as click gives them
+    toolchain: ToolchainKind,
+    **words: str | None,
 ) -> None:
-    selection = read_selection(**words)
+    require_no_secret(remote)
+    selection = read_selection(toolchain=toolchain, **words)
     here = this_machine(selection.capabilities)
-    requests = [
-        BuildRequest(
-            recipe=recipe,
-            selection=selection,
-            machine=Machine(machine=machine, python=here.python, gpus=here.gpus),
-            toolchain=words["toolchain"],
-            redist_url="",
-            source=source,
-            wheelhouse=Path("wheelhouse"),
-            cache=cache_folder(cache),
-            reuse=True,
-            environ=dict(os.environ),
-        )
-        for recipe in recipes
-    ]
-    known = (*runners_of(service, machine), *map(_runner, runners))
-    history = History(cache_folder(cache) / COSTS)
-    cells = ci_cells(requests, Selector.parse(only, skip), known, root=Path.cwd(), history=history)
-    made_by = shlex.join(["cudawheel", "ci", service, *dict.fromkeys(cell.recipe for cell in cells)])
-    workflow = Workflow(
-        cells=cells, remote=remote, install=install or default_install(version("cudawheel"), remote), command=made_by
+    request = BuildRequest(
+        recipe=recipes[0],
+        selection=selection,
+        machine=Machine(machine=machine, python=_PYTHON, gpus=here.gpus),
+        toolchain=toolchain,
+        redist_url="",
+        source=source,
+        wheelhouse=Path("wheelhouse"),
+        cache=cache_folder(cache),
+        reuse=True,
+        environ=dict(os.environ),
     )
+    cells = ci_cells(
+        [replace(request, recipe=recipe) for recipe in recipes],
+        Selector.parse(only, skip),
+        (*runners_of(service, machine), *map(_runner, runners)),
+        root=Path.cwd(),
+        history=History(request.cache / COSTS),
+    )
+    workflow = Workflow(cells=cells, remote=remote, install=install or default_install(version("cudawheel"), remote))
     document = github_workflow(workflow) if service == "github" else gitlab_pipeline(workflow)
-    text = to_yaml(document, workflow.command)
+    text = to_yaml(document, _command_line(service, workflow.recipes))
     if target is None:
         click.echo(text, nl=False)
         return
@@ -139,6 +146,20 @@ def _write(  # noqa: PLR0913 - one argument an option
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, text.encode())
     out.print(f"{target}  {len(cells)} cells", markup=False)
+
+
+def _command_line(service: Service, recipes: Iterable[str]) -> str:
+    """Write the command that makes the same file again, from what was asked for in this one."""
+    context = click.get_current_context()
+    words = ["cudawheel", "ci", service, *recipes]
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if not isinstance(option, click.Option) or option.name == "cache" or source is ParameterSource.DEFAULT:
+            continue
+        value = context.params[option.name or ""]
+        for item in value if isinstance(value, tuple) else (value,):
+            words += [option.opts[-1], str(item)]
+    return shlex.join(words)
 
 
 def _runner(text: str) -> Runner:
