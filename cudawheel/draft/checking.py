@@ -122,10 +122,7 @@ def check_recipe(
             reached += [] if any(p.exit_code == SourceUnreachableError.exit_code for p in problems) else [source.label]
     found += _plans(recipe, plans)
     if plans:
-        try:
-            selector.choose(plans[0])
-        except CudawheelError as error:
-            found.append(_of(error, "--only"))
+        found += _selected(selector, plans[0])
     return Checked(
         package=f"{recipe.package.name} {recipe.package.version}",
         problems=tuple(dict.fromkeys(_settled(found, reached))),
@@ -133,6 +130,13 @@ def check_recipe(
         rejected=sum(not cell.accepted for cell in plans[0].cells) if plans else 0,
         reached=tuple(reached),
     )
+
+
+def _selected(selector: Selector, plan: Plan) -> Iterator[Problem]:
+    try:
+        selector.choose(plan)
+    except CudawheelError as error:
+        yield _of(error, "--only")
 
 
 def _settled(problems: list[Problem], reached: list[str]) -> Iterator[Problem]:

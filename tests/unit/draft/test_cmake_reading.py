@@ -12,7 +12,7 @@ PYPROJECT = '[build-system]\nrequires = ["scikit-build-core"]\nbuild-backend = "
 
 def test_commands_have_their_lines_words_and_conditions() -> None:
     text = (
-        '#[[ block\nset(NOT HERE) ]]\nif(A AND (B OR C))\n  set(X "a b" ${Y}) # set(Z 1)\nelse()\n  option(W "help" ON)\n'
+        '#[[ b\nset(NOT HERE) ]]\nif(A AND (B OR C))\n  set(X "a b" ${Y}) # set(Z 1)\nelse()\n  option(W "help" ON)\n'
         "endif()\nproject(p\n  LANGUAGES CXX CUDA)\n"
     )
     found = {command.name: command for command in parse(text, "CMakeLists.txt")}
@@ -45,7 +45,7 @@ def test_cmake_with_torch_takes_torchs_variable(read) -> None:
     [
         "set(CMAKE_CUDA_ARCHITECTURES 80)\nproject(p LANGUAGES CUDA)\n",
         # CMake does not ask CUDAARCHS where the variable is set, under whatever condition it was set.
-        "if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)\n  set(CMAKE_CUDA_ARCHITECTURES 80)\nendif()\nproject(p LANGUAGES CUDA)\n",
+        "if(NOT CMAKE_CUDA_ARCHITECTURES)\nset(CMAKE_CUDA_ARCHITECTURES 80)\nendif()\nproject(p LANGUAGES CUDA)\n",
         "project(p LANGUAGES CUDA)\nset(CMAKE_CUDA_ARCHITECTURES native)\n",
     ],
 )
@@ -64,7 +64,7 @@ def test_architectures_that_are_fixed_give_way(read, text: str) -> None:
     [
         "project(p LANGUAGES CUDA)\nif(NOT CMAKE_CUDA_ARCHITECTURES)\n  set(CMAKE_CUDA_ARCHITECTURES 80)\nendif()\n",
         "if(NOT DEFINED ENV{CUDAARCHS})\n  set(CMAKE_CUDA_ARCHITECTURES 80)\nendif()\nproject(p LANGUAGES CUDA)\n",
-        "project(p LANGUAGES CUDA)\nset_target_properties(p PROPERTIES CUDA_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES})\n",
+        "enable_language(CUDA)\nset_target_properties(p PROPERTIES CUDA_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES})\n",
     ],
 )
 def test_architectures_that_give_way_already_are_left(read, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Hard-wired capabilities: found in the code, not in comments, and taken out so that what is left is the same program."""
+"""Hard-wired capabilities: found in the code, not in comments, and taken out; what is left is the same program."""
 
 from __future__ import annotations
 
