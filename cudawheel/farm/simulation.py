@@ -20,7 +20,7 @@ class Simulated:
     Attributes:
         makespan: from the start of the first cell to the end of the last.
         bound: below which no schedule can come: the longest cell, or all work divided by all that does it.
-        deciding: time spent in the policy for each cell, on the machine that simulated.
+        deciding: processor time spent in the policy for each cell, on the machine that simulated.
         started: how often each cell was started; more than once where its worker was lost.
     """
 
@@ -114,9 +114,9 @@ class _Simulation:
                 self._happen(*heapq.heappop(self.events))
 
     def _start_what_fits(self, now: float) -> None:
-        before = time.perf_counter()
+        before = time.process_time()
         placed = place(tuple(self.waiting.values()), tuple(self.seats.values()), now)
-        self.deciding += time.perf_counter() - before
+        self.deciding += time.process_time() - before
         for placement in placed:
             name = placement.need.name
             del self.waiting[name]
