@@ -185,7 +185,7 @@ def prepared(order: ContainerOrder, run: ContainerRun, fetched: FetchedSource) -
 
 def jobs_for(budget: Budget, settings: BuildSettings) -> int:
     """Say how many compilers may run at once where no jobserver watches over them: so many as fit at their worst."""
-    return max(1, min(budget.slots, int(budget.memory // (settings.memory_per_job * GIB))))
+    return max(1, min(budget.slots, budget.memory // int(settings.memory_per_job * GIB)))
 
 
 def _write_requirements(

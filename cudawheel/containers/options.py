@@ -27,6 +27,9 @@ REQUIREMENTS, OVERRIDES = "requirements.txt", "overrides.txt"
 BESIDE = "cudawheel"
 """Their folder within `{project}`, which is where cibuildwheel is started."""
 
+TOOLKIT_REQUIRES = ("filelock", "typing-extensions")
+"""What of cudawheel's own requirements composing a toolkit needs."""
+
 # Where NVIDIA's images have their toolkit.
 _IMAGE_CUDA = "/usr/local/cuda"
 _SPECIAL = re.compile(r'([\\"$`])')
@@ -113,9 +116,8 @@ def _before_build(variant: Variant, settings: BuildSettings, toolchain: Toolchai
         f"python -m uv pip install --system{overrides} -r {place}/{REQUIREMENTS}",
     ]
     if toolchain == "package":
-        # Composing needs nothing of what cudawheel itself requires but typing-extensions.
         commands += [
-            f"python -m uv pip install --system --no-deps typing-extensions {place}/*.whl",
+            f"python -m uv pip install --system --no-deps {' '.join(TOOLKIT_REQUIRES)} {place}/*.whl",
             f"python -m cudawheel.containers.toolkit {variant.cuda}",
         ]
     return commands
