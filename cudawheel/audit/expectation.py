@@ -15,8 +15,8 @@ class Expectation:
     """The promises of one wheel.
 
     Attributes:
-        torch: the release it was built against.
-        abi: what it promises about other torch releases.
+        torch: the release it was built against; None for a package that uses CUDA alone.
+        abi: what it promises about other torch releases; None without torch.
         capabilities: what every object with device code has to carry.
         cuda_required: whether a wheel without device code is a failed build.
         allowed_libraries: file names (fnmatch) of libraries that users are expected to have, beyond those of manylinux,
@@ -25,8 +25,8 @@ class Expectation:
             none, undefined symbols are not looked up.
     """
 
-    torch: TorchVersion
-    abi: TorchAbi = field(default_factory=TorchAbi)
+    torch: TorchVersion | None
+    abi: TorchAbi | None = field(default_factory=TorchAbi)
     capabilities: CapabilitySet = field(default_factory=CapabilitySet)
     cuda_required: bool = True
     allowed_libraries: tuple[str, ...] = ()
@@ -34,5 +34,5 @@ class Expectation:
 
     @property
     def requirement(self) -> str:
-        """The `Requires-Dist` that the ABI promise amounts to."""
-        return self.abi.requirement(self.torch)
+        """The `Requires-Dist` that the ABI promise amounts to; empty without torch."""
+        return "" if self.torch is None or self.abi is None else self.abi.requirement(self.torch)

@@ -131,7 +131,12 @@ def environment_spec(order: BuildOrder, project: Path, place: Workplace) -> Envi
     return EnvironmentSpec(
         interpreter=interpreter.path,
         requirements=build_requires(
-            static_requires(project), order.settings, order.variant, order.toolchain, place.cache / "own"
+            static_requires(project),
+            order.settings,
+            order.variant,
+            order.toolchain,
+            place.cache / "own",
+            cuda_libraries=order.loaded.recipe.wheel.cuda_libraries,
         ),
         overrides=order.settings.overrides,
         hashed=True,

@@ -174,7 +174,7 @@ class Compiling:
         temporary = place.work / "tmp"
         temporary.mkdir(exist_ok=True)
         extra = {
-            **torch_variables(environment.site_packages),
+            **(torch_variables(environment.site_packages) if self._order.variant.torch is not None else {}),
             **self._variables(),
             "CUDAWHEEL_CUDA_HOME": str(home),
             launcher.BUILD: self._build.name,

@@ -23,6 +23,6 @@ def cost_key(recipe: Recipe, settings: BuildSettings, variant: Variant, fingerpr
         package=recipe.package.name,
         fingerprint=fingerprint,
         cuda=str(variant.cuda),
-        torch=str(variant.torch),
+        torch="" if variant.torch is None else str(variant.torch),
         memory=int(settings.memory_per_job * GIB),
     )

@@ -105,7 +105,7 @@ def make_environment(spec: EnvironmentSpec, folder: Path, log: Path) -> Environm
     pins = _all_pins(spec, folder, log)
     if pins:
         _run([*install, *_pinned(pins, folder)], log, cwd=folder)
-    else:
+    elif spec.requirements:
         _run([*install, *_overrides(spec, folder), *dict.fromkeys(spec.requirements)], log, cwd=folder)
     site_packages = next(folder.glob("lib/python3*/site-packages"))
     found = {str(canonicalize_name(d.name)): d for d in distributions(path=[str(site_packages)])}

@@ -13,7 +13,9 @@ from cudawheel.builder.identity import describe
 from cudawheel.builder.lock import LockedBuild, find_locked, lock_path
 from cudawheel.builder.tree import tree_hash
 from cudawheel.errors import SourceUnreachableError
+from cudawheel.factory.import_check import find_check
 from cudawheel.factory.request import BuildRequest
+from cudawheel.files import sha256_of
 from cudawheel.model.variant import Variant
 from cudawheel.plan.fingerprint import fingerprint
 from cudawheel.plan.plan import Cell, Plan, make_plan
@@ -73,13 +75,16 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that goes into the wheel; raises HostCompilerError if there is no compiler."""
+        """Hash of everything that goes into the wheel; raises HostCompilerError or RecipeError."""
         compiler = find_host_compiler(compiler_limits(self.variant.cuda), self.request.environ)
         tools = {
             "toolchain": self.request.toolchain,
             "host_compiler": f"{compiler.family} {compiler.version}",
             "cudawheel": tree_hash(Path(cudawheel.__file__).parent),
         }
+        check = find_check(self.loaded)
+        if check is not None:
+            tools["check"] = sha256_of(check)
         if self.locked is not None:
             tools["lock"] = self.locked.digest
         if self.request.network:

@@ -14,8 +14,9 @@ from cudawheel.audit.platform_tag import find_platform_tag
 from cudawheel.audit.report import audit
 from cudawheel.builder.build import BuiltWheel
 from cudawheel.builder.order import BuildOrder, Workplace
+from cudawheel.builder.requirements import wheel_requirements
 from cudawheel.errors import AuditError
-from cudawheel.factory.import_check import import_in_clean_environment
+from cudawheel.factory.import_check import find_check, try_in_clean_environment
 from cudawheel.factory.materials import compiled_in
 from cudawheel.model.progress import Progress
 from cudawheel.model.wheel_name import local_version
@@ -59,14 +60,15 @@ def prove(order: BuildOrder, built: BuiltWheel, place: Workplace, progress: Prog
     report = audit(wheel, expectation)
     report.require_ok()
     progress.phase("import", ", ".join(order.loaded.recipe.wheel.imports))
-    imported = import_in_clean_environment(
+    trial = try_in_clean_environment(
         wheel,
         order.loaded.recipe.wheel.imports,
         interpreter=built.environment.python,
-        torch=built.environment.version_of("torch"),
+        torch=built.environment.version_of("torch") if order.variant.torch is not None else "",
+        check=find_check(order.loaded),
         log=place.log,
     )
-    return Proof(wheel=wheel, findings={**report.to_dict(), "imported": imported})
+    return Proof(wheel=wheel, findings={**report.to_dict(), **trial.to_json()})
 
 
 def _require_named_as_planned(order: BuildOrder, wheel: Path) -> None:
@@ -93,7 +95,7 @@ def _changes(order: BuildOrder, built: BuiltWheel, platform: str) -> Changes:
     local = local_version(cuda=variant.cuda, torch=variant.torch, abi=variant.abi, fallback=order.fallback)
     return Changes(
         local_version=local,
-        requirements=(variant.abi.requirement(variant.torch),),
+        requirements=wheel_requirements(order.loaded.recipe, variant),
         headers=(("Keywords", f"cudawheel,source-{order.fallback}"),) if order.fallback else (),
         files={
             "cudawheel.json": (json.dumps(origin, indent=2, sort_keys=True) + "\n").encode(),

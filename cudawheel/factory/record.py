@@ -76,9 +76,10 @@ def _variant(order: BuildOrder) -> dict[str, Any]:
     return {
         "identifier": order.variant.identifier,
         "python": str(order.variant.python),
-        "torch": str(order.variant.torch),
+        # Both empty for a package that uses CUDA alone.
+        "torch": str(order.variant.torch or ""),
         "cuda": str(order.variant.cuda),
-        "abi": str(order.variant.abi),
+        "abi": str(order.variant.abi or ""),
         "capabilities": [str(capability) for capability in order.variant.capabilities.cubins],
         "ptx": [str(capability) for capability in order.variant.capabilities.ptx],
         "left_out": [

@@ -177,8 +177,8 @@ def _promise_of(job: Job) -> Expectation:
 def _own_word(record: _Record) -> Expectation:
     variant, promise = record.variant, record.promise
     return Expectation(
-        torch=TorchVersion.parse(variant.torch),
-        abi=TorchAbi.parse(variant.abi),
+        torch=TorchVersion.parse(variant.torch) if variant.torch else None,
+        abi=TorchAbi.parse(variant.abi) if variant.torch else None,
         capabilities=CapabilitySet.of(
             map(ComputeCapability.parse, variant.capabilities), map(ComputeCapability.parse, variant.ptx)
         ),

@@ -128,7 +128,7 @@ def _few(identifiers: list[str]) -> str:
 
 
 def make_plan(recipe: Recipe, settings: BuildSettings, selection: Selection, machine: Machine) -> Plan:
-    """Lay out a recipe's matrix for one of its sources.
+    """Lay out a recipe's matrix for one of its sources; without torch in it, each Python meets each CUDA.
 
     Args:
         recipe: whose matrix it is.
@@ -145,6 +145,11 @@ def make_plan(recipe: Recipe, settings: BuildSettings, selection: Selection, mac
 
 def _cells(recipe: Recipe, settings: BuildSettings, selection: Selection, machine: Machine) -> Iterator[Cell]:
     pythons = (selection.python,) if selection.python else recipe.matrix.python
+    if not recipe.with_torch:
+        cudas = (selection.cuda,) if selection.cuda else recipe.matrix.cuda
+        for cuda, python in itertools.product(cudas, pythons):
+            yield _cell(recipe, settings, selection, machine, (python, None, cuda))
+        return
     torches = (selection.torch,) if selection.torch else recipe.matrix.torch
     for torch, python in itertools.product(torches, pythons):
         release = torch_releases().get(torch)
@@ -154,7 +159,7 @@ def _cells(recipe: Recipe, settings: BuildSettings, selection: Selection, machin
             yield Cell(identifier=f"{python.tag}-torch{torch}-{machine.machine}", variant=None, reason=reason)
             continue
         for cuda in (selection.cuda,) if selection.cuda else recipe.matrix.cuda or (release.cuda,):
-            yield _cell(recipe, settings, selection, machine, (python, torch, cuda, release))
+            yield _cell(recipe, settings, selection, machine, (python, torch, cuda))
 
 
 def _cell(
@@ -162,18 +167,19 @@ def _cell(
     settings: BuildSettings,
     selection: Selection,
     machine: Machine,
-    at: tuple[PythonVersion, TorchVersion, CudaVersion, TorchRelease],
+    at: tuple[PythonVersion, TorchVersion | None, CudaVersion],
 ) -> Cell:
-    python, torch, cuda, release = at
+    python, torch, cuda = at
+    release = None if torch is None else torch_releases()[torch]
     variant = Variant(
         python=python,
         torch=torch,
         cuda=cuda,
         capabilities=CapabilitySet(),
-        abi=settings.abi,
+        abi=None if torch is None else settings.abi,
         machine=machine.machine,
     )
-    reason = _rejection(variant, release, selection.toolchain)
+    reason = _rejection(variant, release, selection)
     if reason:
         return Cell(identifier=variant.identifier, variant=None, reason=reason)
     request = selection.capabilities or recipe.capabilities.request
@@ -181,7 +187,7 @@ def _cell(
         known=compilable(cuda),
         removed=removed(cuda),
         native=machine.gpus,
-        torch=CapabilitySet.of(release.capabilities),
+        torch=CapabilitySet.of(() if release is None else release.capabilities),
     )
     verdicts = judge(request, cuda, context)
     refused = [verdict for verdict in verdicts if not verdict.accepted]
@@ -199,13 +205,16 @@ def _cell(
     return Cell(identifier=whole.identifier, variant=whole, verdicts=verdicts)
 
 
-def _rejection(variant: Variant, release: TorchRelease, toolchain: str) -> str:
-    if variant.cuda != release.cuda:
+def _rejection(variant: Variant, release: TorchRelease | None, selection: Selection) -> str:
+    if release is None and selection.torch is not None:
+        return f"the package is built without torch, so that there is none for torch {selection.torch}"
+    if release is not None and variant.cuda != release.cuda:
         return f"torch {variant.torch} on the package index is built with CUDA {release.cuda}, not {variant.cuda}"
-    if not release.python_first <= variant.python <= release.python_last:
+    if release is not None and not release.python_first <= variant.python <= release.python_last:
         return f"torch {variant.torch} has wheels for Python {release.python_first} to {release.python_last}"
-    if toolchain == "package" and variant.cuda < FIRST_PACKAGED_CUDA:
+    if selection.toolchain == "package" and variant.cuda < FIRST_PACKAGED_CUDA:
         return f"the package index has no nvcc for CUDA {variant.cuda}; use --toolchain system or redist"
-    if variant.abi.stable_since is not None and variant.torch < variant.abi.stable_since:
-        return f"the recipe promises torch's stable ABI from {variant.abi.stable_since} on"
+    since = variant.abi.stable_since if variant.abi is not None else None
+    if since is not None and variant.torch is not None and variant.torch < since:
+        return f"the recipe promises torch's stable ABI from {since} on"
     return ""

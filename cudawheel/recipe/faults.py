@@ -53,7 +53,8 @@ def find_faults(document: dict[str, Any], errors: Iterable[Any]) -> tuple[Fault,
         before = merged.get(this.path)
         allowed = this.allowed if before is None else f"{before.allowed}, or {this.allowed}"
         merged[this.path] = Fault(path=this.path, found=this.found, allowed=allowed)
-    return (*merged.values(), *(fault for fault in _label_faults(document) if fault.path not in merged))
+    own = (*_label_faults(document), *_torch_faults(document))
+    return (*merged.values(), *(fault for fault in own if fault.path not in merged))
 
 
 def _only_emptied(detail: Any) -> bool:  # noqa: ANN401 - pydantic's own error shape
@@ -123,3 +124,33 @@ def _label_faults(document: dict[str, Any]) -> Iterator[Fault]:
                 "choose one such as 'bundled' or 'alternate'"
             )
             yield Fault(path=path, found=repr(label), allowed=allowed)
+
+
+def _torch_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    """Find what a recipe without torch lacks, and what makes no sense in it."""
+    matrix, build, sources = (document.get(name) for name in ("matrix", "build", "sources"))
+    if not isinstance(matrix, dict) or matrix.get("torch"):
+        return
+    if not matrix.get("cuda"):
+        allowed = "torch releases, or, for a package that uses CUDA without torch, its CUDA versions in `matrix.cuda`"
+        yield Fault(path="matrix.torch", found=_NOTHING, allowed=allowed)
+        return
+    tables = {"build": build if isinstance(build, dict) else {}}
+    listed = sources if isinstance(sources, list) else []
+    for index, source in enumerate(listed):
+        own = source.get("build") if isinstance(source, dict) else None
+        tables[f"sources[{index}].build"] = own if isinstance(own, dict) else {}
+    for path, table in tables.items():
+        if "abi" in table:
+            yield Fault(path=f"{path}.abi", found=repr(table["abi"]), allowed="no promise about torch without torch")
+        style = table.get("capability-list", "torch" if path == "build" else None)
+        if style == "torch" and not _each_answers(listed, path):
+            allowed = '"cmake", or a variable of the package\'s own: the variable of torch means nothing without torch'
+            found = repr(style) if "capability-list" in table else _NOTHING
+            yield Fault(path=f"{path}.capability-list", found=found, allowed=allowed)
+
+
+def _each_answers(sources: list[Any], path: str) -> bool:
+    """Whether each source has a capability list of its own, so that what `[build]` says of it does not count."""
+    own = [source.get("build") if isinstance(source, dict) else None for source in sources]
+    return path == "build" and bool(own) and all(isinstance(one, dict) and "capability-list" in one for one in own)

@@ -130,6 +130,9 @@ GitUrl = Annotated[str, StringConstraints(pattern=r"^(https|ssh|file)://\S+$")]
 FileUrl = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 ImportName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
+# Extras of the package cuda-toolkit: cublas, cudart, cusparse and so on.
+CudaLibrary = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*$")]
+
 CapabilityRequestField = Annotated[
     CapabilityRequest,
     _Parsed(lambda text: CapabilityRequest.parse(text, capability_names()), r"\S", "7.5;8.0;12.0+PTX"),

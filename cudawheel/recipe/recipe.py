@@ -44,14 +44,14 @@ class CapabilityPolicy(_Section):
 
 
 class Matrix(_Section):
-    """The cells: every Python with every torch, in order of preference."""
+    """The cells: every Python with every torch, or every CUDA where there is no torch, in order of preference."""
 
     python: tuple[PythonVersionField, ...] = Field(min_length=1)
     """CPython versions."""
-    torch: tuple[TorchVersionField, ...] = Field(min_length=1)
-    """torch releases; the first one is built when nothing is selected."""
+    torch: tuple[TorchVersionField, ...] = ()
+    """torch releases; the first one is built when nothing is selected. None for a package that uses CUDA alone."""
     cuda: tuple[CudaVersionField, ...] = ()
-    """CUDA versions; empty means whichever each torch was built with."""
+    """CUDA versions; empty means whichever each torch was built with. Without torch at least one is needed."""
 
 
 class Recipe(_Section):
@@ -70,6 +70,11 @@ class Recipe(_Section):
     def settings_for(self, source: Source) -> BuildSettings:
         """Give `[build]` as it holds for one source."""
         return source.build.apply(self.build)
+
+    @property
+    def with_torch(self) -> bool:
+        """Whether the package is built against torch."""
+        return bool(self.matrix.torch)
 
     def is_fallback(self, source: Source) -> bool:
         """Whether a source is any but the first."""

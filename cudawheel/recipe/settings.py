@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cudawheel.recipe.fields import (
+    CudaLibrary,
     EnvironmentName,
     EnvironmentValue,
     ImportName,
@@ -99,3 +100,8 @@ class WheelSettings(_Section):
     """Modules that must import in a clean environment."""
     external_libraries: tuple[str, ...] = Field(default=(), alias="external-libraries")
     """Shell patterns of shared libraries that the system provides, beside torch's, CUDA's and manylinux's."""
+    cuda_libraries: tuple[CudaLibrary, ...] = Field(default=(), alias="cuda-libraries")
+    """Libraries of CUDA that it needs and no torch brings: extras of cuda-toolkit, such as `cublas`. It is built with
+    them, and its wheels require them."""
+    check: RelativePath | None = None
+    """A Python program beside the recipe that computes something with the wheel and knows the answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cudawheel.data import FIRST_PACKAGED_CUDA
@@ -28,6 +29,19 @@ def requirements(cuda: CudaVersion, *, exact: str = "") -> tuple[str, ...]:
     """
     require_packaged(cuda)
     return (f"cuda-toolkit[{','.join(EXTRAS)}]=={exact or f'{cuda}.*'}",)
+
+
+def library_requirement(extras: Sequence[str], cuda: CudaVersion, *, exact: bool) -> str:
+    """Write the requirement that brings libraries of CUDA, such as cuBLAS, where no torch does.
+
+    Args:
+        extras: of the package cuda-toolkit, at least one.
+        cuda: the release that is compiled with.
+        exact: whether only that release will do, as for a build; else any later one of its major version, which
+            runs what an earlier one compiled (NVIDIA, "CUDA Minor Version Compatibility").
+    """
+    version = f"=={cuda}.*" if exact else f">={cuda},=={cuda.major}.*"
+    return f"cuda-toolkit[{','.join(sorted(set(extras)))}]{version}"
 
 
 def require_packaged(cuda: CudaVersion) -> None:

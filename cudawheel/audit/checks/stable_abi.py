@@ -25,7 +25,7 @@ class StableAbi(Check):
 
     def run(self, subject: Subject, expectation: Expectation) -> tuple[Violation, ...]:
         """Classify the symbols of each object; does nothing for wheels that promise one torch release alone."""
-        since = expectation.abi.stable_since
+        since = expectation.abi.stable_since if expectation.abi is not None else None
         if since is None:
             return ()
         found = []

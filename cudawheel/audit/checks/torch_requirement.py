@@ -18,7 +18,9 @@ class TorchRequirement(Check):
     title = "torch requirement"
 
     def run(self, subject: Subject, expectation: Expectation) -> tuple[Violation, ...]:
-        """Compare METADATA's requirement with that of the promise."""
+        """Compare METADATA's requirement with that of the promise; without torch there is none."""
+        if not expectation.requirement:
+            return ()
         wanted = Requirement(expectation.requirement)
         present = [requirement for requirement in subject.wheel.requirements if requirement.name.lower() == "torch"]
         if [(item.specifier, item.marker) for item in present] == [(wanted.specifier, None)]:

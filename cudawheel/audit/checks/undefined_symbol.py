@@ -40,11 +40,19 @@ class UndefinedSymbols(Check):
                     self.violation(
                         where=item.name,
                         found=f"No library that it needs exports {shorten(missing)}.",
-                        remedy="It was compiled against other headers than those of the pinned torch "
-                        f"{expectation.torch}, or a library is missing from its link line (torch_python, say).",
+                        remedy=_remedy(expectation),
                     )
                 )
         return tuple(found)
+
+
+def _remedy(expectation: Expectation) -> str:
+    if expectation.torch is None:
+        return "A library is missing from its link line, or from cuda-libraries of the recipe."
+    return (
+        f"It was compiled against other headers than those of the pinned torch {expectation.torch}, or a library is "
+        "missing from its link line (torch_python, say)."
+    )
 
 
 def _is_judged(symbol: UndefinedSymbol, exports: Exports, policy: Policy) -> bool:

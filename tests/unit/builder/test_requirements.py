@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from cudawheel.builder.requirements import build_requires, uses_own_backend
+from cudawheel.builder.requirements import build_requires, uses_own_backend, wheel_requirements
 from cudawheel.builder.variables import flag_variables, job_variables, torch_variables
 from cudawheel.data import capability_names
 from cudawheel.errors import ToolchainError
@@ -17,6 +18,7 @@ from cudawheel.model.capability_set import CapabilitySet
 from cudawheel.model.variant import Variant
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.variables import capability_variables
+from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings, CapabilityVariable
 
 
@@ -29,6 +31,16 @@ def variant(cuda: str = "13.0") -> Variant:
         abi=TorchAbi(),
         machine="x86_64",
     )
+
+
+def recipe(*libraries: str) -> Recipe:
+    document = {
+        "package": {"name": "demo", "version": "1.0"},
+        "sources": [{"kind": "path", "label": "bundled", "path": "demo"}],
+        "matrix": {"python": ["3.12"], "torch": ["2.11"]},
+        "wheel": {"imports": ["demo"], "cuda-libraries": libraries},
+    }
+    return Recipe.model_validate(document)
 
 
 def capabilities(text: str = "8.0;9.0a;12.0+PTX") -> CapabilitySet:
@@ -44,6 +56,30 @@ def test_declared_requirements_come_with_torch_and_the_toolkit(tmp_path: Path) -
     assert all(
         requirement.specifier.contains("13.0.2") for requirement in toolkit if requirement.name == "cuda-toolkit"
     )
+
+
+def test_without_torch_its_libraries_of_cuda_are_asked_for_instead(tmp_path: Path) -> None:
+    alone = replace(variant(), torch=None, abi=None)
+    wanted = build_requires((), BuildSettings(), alone, "package", tmp_path, cuda_libraries=("cusparse", "cublas"))
+    named = [Requirement(text) for text in wanted]
+    assert {requirement.name for requirement in named} == {"cuda-toolkit"}
+    assert {"cublas", "cusparse", "nvcc"} <= set.union(*(requirement.extras for requirement in named))
+    assert not any(requirement.specifier.contains("13.1.0") for requirement in named)
+    # An installed toolkit has them anyway.
+    assert build_requires((), BuildSettings(), alone, "system", tmp_path, cuda_libraries=("cublas",)) == ()
+
+
+def test_a_wheel_requires_what_it_was_built_against_and_any_later_cuda_of_that_major() -> None:
+    assert wheel_requirements(recipe(), variant()) == ("torch==2.11.*",)
+    (text,) = wheel_requirements(recipe("cublas"), replace(variant(), torch=None, abi=None))
+    wanted = Requirement(text)
+    assert (wanted.name, wanted.extras) == ("cuda-toolkit", {"cublas"})
+    assert [wanted.specifier.contains(version) for version in ("12.9.1", "13.0.0", "13.2.2", "14.0.0")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["system", "redist"])

@@ -75,7 +75,7 @@ FAULTS: list[tuple[str, object, str, str]] = [
     ("matrix.python", ["3.12", "three"], "matrix.python[1]", "3.12"),
     ("matrix.python", ["3.13t"], "matrix.python[0]", "3.12"),
     ("matrix.torch", ["2.11.1"], "matrix.torch[0]", "2.11"),
-    ("matrix.torch", ..., "matrix.torch", "required"),
+    ("matrix.torch", ..., "matrix.torch", "torch releases"),
     ("matrix.cuda", ["13"], "matrix.cuda[0]", "13.0"),
     ("build.cuda", "maybe", "build.cuda", "'required' or 'optional'"),
     ("build.cuda", {"a": 1}, "build.cuda", "'required' or 'optional'"),
