@@ -16,6 +16,7 @@ from typing import Any
 import click
 from platformdirs import user_cache_path, user_config_path
 
+from cudawheel.cli import suggestions
 from cudawheel.cli.console import err, out
 from cudawheel.cli.doctor_display import show_checklist, show_findings, show_repairs
 from cudawheel.data import capability_names, capability_spans, known_for
@@ -49,7 +50,12 @@ _INSTALLED = {"torch", "extensions"}
     "--gpu", "gpu_text", metavar="NAME", help="Judge for this GPU instead of this machine's: 'RTX 5070 Ti', 12.0."
 )
 @click.option(
-    "--for", "recipe", type=click.Path(path_type=Path), metavar="RECIPE", help="Can it be built here, and how?"
+    "--for",
+    "recipe",
+    type=click.Path(path_type=Path),
+    metavar="RECIPE",
+    shell_complete=suggestions.recipes,
+    help="Can it be built here, and how?",
 )
 @click.option("--installed", is_flag=True, help="Only what is installed, CUDA's own libraries included.")
 @click.option(

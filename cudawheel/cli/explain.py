@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from cudawheel.cli import suggestions
 from cudawheel.cli.console import out
 from cudawheel.errors import NothingKnownError, UsageError
 from cudawheel.explain.scanner import Explanation, explain_stream
@@ -21,7 +22,7 @@ _FILE_ENDINGS = (".log", ".txt", ".out", ".err")
 
 
 @click.command("explain", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, metavar="[LOG|LINE|-]", type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, metavar="[LOG|LINE|-]", type=click.UNPROCESSED, shell_complete=suggestions.any_file)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
 def command(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cudawheel.audit.inspection import Inspection, inspect
+from cudawheel.cli import suggestions
 from cudawheel.cli.console import out
 from cudawheel.cli.options import this_machine
 from cudawheel.data import capability_names, capability_spans, known_for, machines_of
@@ -28,7 +29,7 @@ _WORDS = {
 
 
 @click.command("inspect")
-@click.argument("subject", metavar="WHEEL|FILE.so|FOLDER|PACKAGE")
+@click.argument("subject", metavar="WHEEL|FILE.so|FOLDER|PACKAGE", shell_complete=suggestions.wheels)
 @click.option(
     "--gpu",
     "gpu_text",

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildError
 
@@ -17,6 +18,7 @@ _COMMANDS = {
     "build": ("cudawheel.cli.build", "Build the wheel of a recipe, prove it and put it into the wheelhouse."),
     "cache": ("cudawheel.cli.cache", "List, check and prune the store of wheels, and exchange them with others."),
     "ci": ("cudawheel.cli.ci", "Write a CI workflow that builds, audits and shares the wheels of recipes."),
+    "completion": ("cudawheel.cli.completion", "Print the script that lets bash, zsh or fish complete commands."),
     "doctor": ("cudawheel.cli.doctor", "Say what keeps CUDA code from building or running here, and what helps."),
     "explain": ("cudawheel.cli.explain", "Name the cause of a failure from its log, and the remedy."),
     "farm": ("cudawheel.cli.farm", "Start workers for `build --scheduler`, and look at those that are there."),
@@ -45,6 +47,15 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands out of the table: importing all of them would be felt at each press of Tab."""
+        commands = [
+            CompletionItem(name, help=summary)
+            for name, (_module, summary) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from platformdirs import user_cache_path, user_config_path
 
+from cudawheel.cli import suggestions
 from cudawheel.data import capability_names
 from cudawheel.errors import UsageError
 from cudawheel.model.capability_request import CapabilityRequest
@@ -27,7 +28,9 @@ _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.
 _LEAST_MEMORY = 1 << 20
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+recipe_argument = click.argument(
+    "recipe", type=click.Path(path_type=Path), metavar="RECIPE", shell_complete=suggestions.recipes
+)
 
 
 def selection_options(command: _Command) -> _Command:

@@ -11,6 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from cudawheel.cli import suggestions
 from cudawheel.cli.console import BuildProgress, out
 from cudawheel.errors import InterruptedBuildError
 from cudawheel.toolchain.gpus import visible_gpus
@@ -25,7 +26,7 @@ _ANSWERS = {"good": "green", "bad": "red", "known": "yellow", "dim": "yellow"}
 
 
 @click.command("verify")
-@click.argument("subject", metavar="WHEEL|NAME")
+@click.argument("subject", metavar="WHEEL|NAME", shell_complete=suggestions.wheels)
 @click.option("--recipe", type=click.Path(path_type=Path), help="The recipe that chooses the suite.")
 @click.option(
     "--wheelhouse",
