@@ -105,13 +105,14 @@ def _own_variable(project: Project, file: str, read: EnvironmentRead, others: tu
             found=f"{where} takes the list from {read.name}, which a recipe may not set",
             edit=f"Let a replacement read {TORCH} there, or build with what the package chooses by itself.",
         )
-        return CapabilityChoice(style="torch", findings=(finding,), doubts=(doubt,))
+        style = "torch" if project.uses_torch else "cmake"
+        return CapabilityChoice(style=style, findings=(finding,), doubts=(doubt,))
     doubts = [] if item else [_spelling(where, read.name)]
     if others := tuple(sorted({name for name in others if name != read.name})):
         found = f"other variables speak of architectures, too: {', '.join(others)}"
         doubts.append(Doubt(field=_FIELD, found=found, edit=f"Make sure that {read.name} is the one that counts."))
-    style = Variable(variable=read.name, item=item or "{number}", separator=separator[:3])
-    return CapabilityChoice(style=style, findings=(finding,), doubts=tuple(doubts))
+    own = Variable(variable=read.name, item=item or "{number}", separator=separator[:3])
+    return CapabilityChoice(style=own, findings=(finding,), doubts=tuple(doubts))
 
 
 def _example(project: Project, name: str) -> str:
@@ -155,6 +156,7 @@ def _by_torch(project: Project) -> CapabilityChoice:
         findings.append(Finding(topic="capability list", said=f"{TORCH}, by torch's own build code"))
     if not project.uses_torch:
         doubts.append(_nobody_asks())
+        return CapabilityChoice(style="cmake", lines=tuple(lines), doubts=tuple(doubts))
     return CapabilityChoice(style="torch", lines=tuple(lines), findings=tuple(findings), doubts=tuple(doubts))
 
 
@@ -233,7 +235,6 @@ def _defined(project: Project) -> Iterator[tuple[int, Line]]:
 
 
 def _by_meson(project: Project) -> CapabilityChoice:
-    del project
     doubt = Doubt(
         field=_FIELD,
         found="Meson has no variable for compute capabilities; each project passes nvcc's flags in its own way",
@@ -241,7 +242,9 @@ def _by_meson(project: Project) -> CapabilityChoice:
         "replace the line that names the flags.",
     )
     return CapabilityChoice(
-        style="torch", findings=(Finding(topic="capability list", said="up to meson.build"),), doubts=(doubt,)
+        style="torch" if project.uses_torch else "cmake",
+        findings=(Finding(topic="capability list", said="up to meson.build"),),
+        doubts=(doubt,),
     )
 
 

@@ -85,7 +85,8 @@ class CMakeFacts:
         return tuple(
             command
             for command in self.commands
-            if command.name in _FETCHES or (command.name == "file" and command.words[:1] == ("DOWNLOAD",))
+            if (command.name in _FETCHES and not _lies_here(command))
+            or (command.name == "file" and command.words[:1] == ("DOWNLOAD",))
         )
 
     @property
@@ -151,6 +152,11 @@ def _closing(text: str, start: int) -> int:
                 return index
         index += 1
     return len(text)
+
+
+def _lies_here(command: Command) -> bool:
+    """Whether what would be fetched is a folder that is there already."""
+    return "SOURCE_DIR" in command.words and not {"GIT_REPOSITORY", "URL"} & set(command.words)
 
 
 def _options(commands: tuple[Command, ...]) -> Iterator[Option]:

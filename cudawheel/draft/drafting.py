@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.version import Version
-
 from cudawheel.data import FIRST_PACKAGED_CUDA, torch_releases
 from cudawheel.draft.capability_list import CapabilityChoice, choose_capability_list
 from cudawheel.draft.imports import Imports, find_imports
-from cudawheel.draft.observations import heavy, observe
+from cudawheel.draft.observations import cuda_libraries, heavy, observe
 from cudawheel.draft.origin import Origin
 from cudawheel.draft.project import Project, Way
 from cudawheel.draft.requirements import MissingRequirements, find_missing
 from cudawheel.draft.switches import Switches, find_switches
 from cudawheel.draft.values import Doubt, Finding
 from cudawheel.errors import DraftError, NoCudaError
+from cudawheel.model.version import TorchVersion
 
 _PYTHONS = ("3.12", "3.11", "3.10", "3.13")
 _CAPABILITIES = "7.5;8.0;8.6;8.9;9.0;10.0;12.0"
@@ -102,7 +101,7 @@ def _require_cuda(project: Project, origin: Origin) -> None:
     if files:
         why = f"It has {_few(files)}, and nothing in its build compiles them."
     else:
-        why = "It has no .cu file, and nothing in its build speaks of CUDA."
+        why = "It has no .cu file, and its build compiles none."
     if project.setup.broken:
         why += f" Its setup.py cannot be read as Python 3: {project.setup.broken}."
     if when_used:
@@ -130,15 +129,17 @@ def _matrix(project: Project) -> tuple[dict[str, Any], list[Doubt]]:
         )
         doubts.append(Doubt(field="matrix.python", found=found, edit="Name Pythons that it allows."))
     packaged = [str(torch) for torch, release in torch_releases().items() if release.cuda >= FIRST_PACKAGED_CUDA]
-    bounds = [found for found in (project.metadata.needs("torch"), project.metadata.runs_with("torch")) if found]
-    torches = [torch for torch in packaged if all(bound.specifier.contains(Version(f"{torch}.99")) for bound in bounds)]
+    torches = [torch for torch in packaged if project.metadata.allows_torch(torch)]
     if not torches:
         torches = packaged
-        found = f"the package wants {' and '.join(map(str, bounds))}, which none of torch {', '.join(packaged)} is"
+        bounds = {
+            str(found) for found in (project.metadata.needs("torch"), project.metadata.runs_with("torch")) if found
+        }
+        found = f"the package wants {' and '.join(sorted(bounds))}, which none of torch {', '.join(packaged)} is"
         doubts.append(Doubt(field="matrix.torch", found=found, edit="Name torch releases that it allows."))
     if not project.uses_torch:
-        found = "nothing in the source is built against torch"
-        doubts.append(Doubt(field="matrix.torch", found=found, edit="The torch of a cell only decides its CUDA here."))
+        cudas = dict.fromkeys(str(torch_releases()[TorchVersion.parse(torch)].cuda) for torch in packaged)
+        return {"python": pythons, "cuda": list(cudas)}, [doubt for doubt in doubts if doubt.field != "matrix.torch"]
     return {"python": pythons, "torch": torches}, doubts
 
 
@@ -150,7 +151,10 @@ def _build(
     if not isinstance(style, str):
         listed = {"variable": style.variable, "item": style.item, "separator": style.separator}
     without = _GIB_WITH_TORCH if project.uses_torch else _GIB_WITHOUT
-    build: dict[str, Any] = {"cuda": "required", "abi": "torch-minor", "capability-list": listed}
+    build: dict[str, Any] = {"cuda": "required"}
+    if project.uses_torch:
+        build["abi"] = "torch-minor"
+    build["capability-list"] = listed
     if switches.config_settings:
         build["config-settings"] = switches.config_settings
     if missing.requires:
@@ -172,6 +176,10 @@ def _wheel(project: Project, imports: Imports) -> dict[str, Any]:
     openmp = "OpenMP" in project.cmake.packages or any("fopenmp" in text for _, _, text in project.setup.strings)
     if openmp:
         wheel["external-libraries"] = ["libgomp.so.1"]
+    libraries = cuda_libraries(project)
+    if libraries and not project.uses_torch:
+        # Where there is torch, it brings them.
+        wheel["cuda-libraries"] = list(libraries)
     return wheel
 
 
@@ -181,6 +189,7 @@ def _overview(project: Project) -> tuple[Finding, ...]:
     findings = [
         Finding(topic="backend", said=f"{project.way.value}{f' ({backend})' if backend else ', named by nothing'}"),
         Finding(topic="CUDA sources", said=f"{len(cuda)}: {_few(cuda)}" if cuda else "none of its own"),
+        Finding(topic="torch", said="it is built against" if project.uses_torch else "nothing is built against it"),
     ]
     if project.setup.without_ninja:
         said = "ninja is switched off, so that one file is compiled after another"

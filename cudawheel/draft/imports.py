@@ -87,7 +87,7 @@ def _folders(project: Project) -> tuple[str, ...]:
 def _extensions(project: Project, packages: tuple[str, ...]) -> tuple[str, ...]:
     named = [extension.name for extension in project.setup.extensions if extension.name]
     if not project.way.by_cmake:
-        return tuple(name for name in named if _NAME.fullmatch(name))
+        return tuple(dict.fromkeys(name for name in named if _NAME.fullmatch(name)))
     # CMake's targets are modules of whatever folder they are installed into: usually that of the one package.
     targets = [name for name in project.cmake.modules if _NAME.fullmatch(name)]
     installed = _installed(project)

@@ -24,6 +24,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# As many patch releases as a torch may come to have.
+_PATCHES = 20
+# src/NAME/version.py
+_DEEPEST = 2
 _VERSION_LINE = re.compile(r"""^__version__\s*(?::\s*\w+\s*)?=\s*["']([^"']+)["']""", re.MULTILINE)
 
 
@@ -88,6 +92,12 @@ class Metadata:
         except InvalidSpecifier:
             return True
 
+    def allows_torch(self, version: str) -> bool:
+        """Whether some patch release of a torch such as `2.11` is allowed, to build with and to run with."""
+        bounds = [found.specifier for found in (self.needs("torch"), self.runs_with("torch")) if found]
+        patches = (f"{version}.{patch}" for patch in range(_PATCHES))
+        return any(all(bound.contains(patch) for bound in bounds) for patch in patches)
+
 
 def read_metadata(
     tree: SourceTree, setup: SetupScript, *, promised: tuple[Claim, ...] = (), name: str = ""
@@ -102,10 +112,11 @@ def read_metadata(
     project = document.get("project", {}) if isinstance(document.get("project"), dict) else {}
     info = email.message_from_string(tree.text("PKG-INFO"))
     config = _setup_cfg(tree)
-    claims = tuple(_claims(tree, project, setup, config, info.get("Version", ""))) + promised
     system = document.get("build-system", {})
     names = (project.get("name"), setup.settings.get("name"), config.get("name"), info.get("Name"), name)
     own = next((canonicalize_name(text) for text in names if isinstance(text, str) and text), "")
+    stated = _claims(project, setup, config)
+    claims = (*stated, *_claims_of_files(tree, own, info.get("Version", "")), *promised)
     version = next((text for claim in claims if (text := claim.public)), "")
     requires = project.get("dependencies") or setup.settings.get("install_requires") or info.get_all("Requires-Dist")
     python = project.get("requires-python") or setup.settings.get("python_requires") or info.get("Requires-Python")
@@ -138,22 +149,31 @@ def _setup_cfg(tree: SourceTree) -> dict[str, str]:
     return dict(parser["metadata"]) if parser.has_section("metadata") else {}
 
 
-def _claims(
-    tree: SourceTree, project: dict[str, Any], setup: SetupScript, config: dict[str, str], info: str
-) -> Iterator[Claim]:
-    """Give what is built into a wheel first: pyproject.toml, setup.py, setup.cfg; then a version in the code."""
+def _claims(project: dict[str, Any], setup: SetupScript, config: dict[str, str]) -> Iterator[Claim]:
+    """Give what is built into a wheel first: pyproject.toml, setup.py, setup.cfg."""
     if isinstance(project.get("version"), str):
         yield Claim(where="pyproject.toml", version=project["version"])
     if isinstance(setup.settings.get("version"), str):
         yield Claim(where="setup.py", version=setup.settings["version"])
     if (text := config.get("version", "")) and not text.startswith(("attr:", "file:")):
         yield Claim(where="setup.cfg", version=text)
-    for name in ("__init__.py", "version.py", "_version.py", "__about__.py"):
-        for file in (file for file in tree.files if file.rsplit("/", 1)[-1] == name and file.count("/") <= 2):  # noqa: PLR2004 - src/name/version.py
-            if match := _VERSION_LINE.search(tree.text(file)):
-                yield Claim(where=file, version=match[1])
+
+
+def _claims_of_files(tree: SourceTree, own: str, info: str) -> Iterator[Claim]:
+    """Give the versions that the code states, and that of PKG-INFO."""
+    for file in _version_files(tree, own):
+        if match := _VERSION_LINE.search(tree.text(file)):
+            yield Claim(where=file, version=match[1])
     if info:
         yield Claim(where="PKG-INFO", version=info)
+
+
+def _version_files(tree: SourceTree, own: str) -> Iterator[str]:
+    """Give the files that state the version by custom: those of the package's own folder, if it has one."""
+    names = ("__init__.py", "version.py", "_version.py", "__about__.py")
+    files = [file for file in tree.files if file.rsplit("/", 1)[-1] in names and file.count("/") <= _DEEPEST]
+    mine = [file for file in files if "/" in file and canonicalize_name(file.split("/")[-2]) == own]
+    yield from mine or files
 
 
 def _public(text: str) -> str:

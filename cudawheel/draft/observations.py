@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cudawheel.draft.cmake import Command
 from cudawheel.draft.project import Project
 from cudawheel.draft.values import Doubt
 
 _CUTLASS = re.compile(r"#\s*include\s*[<\"](cutlass|cute)/")
 _THIS_MACHINE = re.compile(r"-m(arch|tune|cpu)=native")
+# Extras of cuda-toolkit with libraries that code is linked to; cublasLt comes with cublas, and so on. The runtime is
+# linked statically, unless a package says otherwise.
+_LIBRARIES = ("cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "nvjitlink", "nvjpeg", "nvrtc")
+_PKG_RESOURCES = re.compile(r"^\s*(import|from) pkg_resources\b", re.MULTILINE)
 _MOST_READ = 400
 
 
@@ -25,6 +30,7 @@ def observe(project: Project) -> Iterator[Doubt]:
             found="the code includes CUTLASS, whose templates take a compiler much more memory than torch's headers",
             edit="8 GiB is assumed; write what the first build measured.",
         )
+    yield from _at_run_time(project)
     if project.stable_abi_alone:
         yield Doubt(
             field="build.abi",
@@ -38,17 +44,19 @@ def observe(project: Project) -> Iterator[Doubt]:
             found="the build speaks of CUDA, and the source has no .cu file of its own",
             edit="If its CUDA code is generated, or lies in a submodule that this source lacks, choose another source.",
         )
-    if "distutils" in project.setup.imports:
-        yield Doubt(
-            field="matrix.python",
-            found=f"{project.setup.imports['distutils']} imports distutils, which Python 3.12 no longer has",
-            edit="It works where setuptools is imported first; if it is not, leave Python 3.12 and later out.",
-        )
 
 
 def heavy(project: Project) -> bool:
     """Whether the code includes CUTLASS."""
     return _is_heavy(project)
+
+
+def cuda_libraries(project: Project) -> tuple[str, ...]:
+    """Give the libraries of CUDA that are linked, by the names that cuda-toolkit's extras have."""
+    words = {word for command in project.cmake.commands for word in command.words if word.startswith("CUDA::")}
+    linked = {word.removeprefix("CUDA::").removesuffix("_static").lower() for word in words}
+    named = project.setup.libraries
+    return tuple(name for name in _LIBRARIES if any(one.startswith(name) for one in (*linked, *named)))
 
 
 def _is_heavy(project: Project) -> bool:
@@ -64,15 +72,19 @@ def _network(project: Project) -> Iterator[Doubt]:
             found=f"{', '.join(project.setup.network[:4])} fetches something, and a build has no network",
             edit="If that code runs in this build, name what it fetches in build.requires, or take it out by a patch.",
         )
-    for command in project.cmake.fetches if project.cmake_counts else ():
-        condition = f" where {' and '.join(command.conditions)}" if command.conditions else ""
+    fetched = [_fetch(command) for command in project.cmake.fetches] if project.cmake_counts else []
+    if fetched:
         yield Doubt(
             field="build",
-            found=f"{command.where} fetches {command.words[0] if command.words else 'something'}{condition}, and a "
-            "build has no network",
+            found=f"CMake fetches {'; '.join(fetched)}; and a build has no network",
             edit="Bring it otherwise: in build.requires if an index has it, by a patch that adds it, or from a git "
             "source that has it as a submodule.",
         )
+
+
+def _fetch(command: Command) -> str:
+    condition = f" where {' and '.join(command.conditions)}" if command.conditions else ""
+    return f"{command.words[0] if command.words else 'something'} ({command.where}{condition})"
 
 
 def _missing(project: Project) -> Iterator[Doubt]:
@@ -88,9 +100,26 @@ def _missing(project: Project) -> Iterator[Doubt]:
             )
 
 
+def _at_run_time(project: Project) -> Iterator[Doubt]:
+    """Name modules of the package that import what nothing installs beside it."""
+    if project.metadata.runs_with("setuptools"):
+        return
+    names = [name for name in project.tree.files if name.endswith(".py") and name != "setup.py"]
+    spots = [name for name in names[:_MOST_READ] if _PKG_RESOURCES.search(project.tree.text(name))]
+    if spots:
+        yield Doubt(
+            field="wheel.imports",
+            found=f"{', '.join(spots[:4])} imports pkg_resources, which setuptools no longer brings and the package "
+            "does not require",
+            edit="Where that is one of the modules that users import, replace it by importlib.metadata.",
+        )
+
+
 def _unread(project: Project) -> Iterator[Doubt]:
     """Name files that setup.py opens and the source does not have."""
-    lacking = [f"{name} ({where})" for name, where in project.setup.opened if not _there(project, name)]
+    lacking = [
+        f"{name} ({where})" for name, where in project.setup.opened if name[0] != "." and not _there(project, name)
+    ]
     if lacking:
         yield Doubt(
             field="sources",

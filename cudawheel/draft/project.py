@@ -71,8 +71,10 @@ class Project:
             for node in ast.walk(tree)
         )
         # A setup.py that starts nvcc itself names it, or hands .cu files to its extensions.
-        own = any(text == "nvcc" or text.endswith(("/nvcc", ".cu")) for _, _, text in self.setup.strings)
-        return names or own or (self.cmake.uses_cuda and self.cmake_counts) or self.meson_cuda
+        own = (self.tree.cuda or self.tree.brought_along) and any(
+            text == "nvcc" or text.endswith(("/nvcc", ".cu")) for _, _, text in self.setup.strings
+        )
+        return names or bool(own) or (self.cmake.uses_cuda and self.cmake_counts) or self.meson_cuda
 
     @property
     def cmake_counts(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
+from cudawheel.data import torch_releases
 from cudawheel.draft.project import Project, Way
 from cudawheel.draft.values import Doubt, Finding
 
@@ -45,11 +46,18 @@ def find_missing(project: Project) -> MissingRequirements:
     if metadata.build_requires is None:
         findings.append(Finding(topic="requires", said="pyproject.toml names no build requirements"))
         wanted.update({"setuptools": "setuptools>=77", "wheel": "wheel"})
+    perhaps: list[str] = []
     for module, where in project.setup.imports.items():
         distribution = _distribution(module, project)
-        if distribution and not metadata.needs(distribution) and distribution not in wanted:
-            wanted[distribution] = distribution
-            findings.append(Finding(topic="requires", said=f"{distribution} is imported and not named", where=where))
+        if not distribution or metadata.needs(distribution) or distribution in wanted:
+            continue
+        if module not in project.setup.always:
+            perhaps.append(f"{distribution} ({where})")
+            continue
+        wanted[distribution] = distribution
+        findings.append(Finding(topic="requires", said=f"{distribution} is imported and not named", where=where))
+    if perhaps:
+        doubts.append(_perhaps(perhaps))
     if "pkg_resources" in project.setup.imports:
         wanted["setuptools"] = _WITH_PKG_RESOURCES
     for distribution, why in _of_the_way(project):
@@ -57,7 +65,7 @@ def find_missing(project: Project) -> MissingRequirements:
             wanted[distribution] = distribution
             findings.append(Finding(topic="requires", said=f"{distribution}: {why}"))
     pinned = metadata.needs("torch")
-    if pinned is not None and pinned.specifier:
+    if pinned is not None and not all(metadata.allows_torch(str(torch)) for torch in torch_releases()):
         doubts.append(
             Doubt(
                 field="matrix.torch",
@@ -66,6 +74,14 @@ def find_missing(project: Project) -> MissingRequirements:
             )
         )
     return MissingRequirements(requires=tuple(wanted.values()), findings=tuple(findings), doubts=tuple(doubts))
+
+
+def _perhaps(names: list[str]) -> Doubt:
+    return Doubt(
+        field="build.requires",
+        found=f"imported only in some cases, and not named: {', '.join(names)}",
+        edit="Add those whose import is reached in this build.",
+    )
 
 
 def _distribution(module: str, project: Project) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,9 @@ class SetupScript:
         broken: why it cannot be read; empty if it can.
         trees: file and syntax tree.
         imports: top names of all modules that are imported, with the file and line of the first import.
+        always: those of them that are imported whatever happens; the others stand in functions, conditions or `try`.
         environment: file and what it reads.
+        libraries: that extensions are linked to, as far as they are named outright.
         settings: keywords of the call of `setup`, as far as they are constants.
         asks_gpu: places that ask whether a GPU is there.
         gpu_or_nothing: file and number of the lines that end setup.py where no GPU is there.
@@ -58,8 +60,10 @@ class SetupScript:
     broken: str = ""
     trees: tuple[tuple[str, ast.Module], ...] = field(default=(), repr=False)
     imports: dict[str, str] = field(default_factory=dict)
+    always: frozenset[str] = frozenset()
     environment: tuple[tuple[str, EnvironmentRead], ...] = ()
     extensions: tuple[Extension, ...] = ()
+    libraries: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     asks_gpu: tuple[str, ...] = ()
     gpu_or_nothing: tuple[tuple[str, int], ...] = ()
@@ -125,8 +129,10 @@ def _facts(trees: list[tuple[str, ast.Module]]) -> SetupScript:
         present=True,
         trees=tuple(trees),
         imports=imports,
+        always=frozenset(name for file, tree in trees for name in _imports_of(tree.body, file)),
         environment=tuple(environment),
         extensions=tuple(extensions),
+        libraries=tuple(_libraries(trees)),
         settings=settings,
         asks_gpu=tuple(_calls_of(trees, _GPU)),
         gpu_or_nothing=tuple(_gpu_or_nothing(trees)),
@@ -139,8 +145,12 @@ def _facts(trees: list[tuple[str, ast.Module]]) -> SetupScript:
 
 
 def _imports(tree: ast.Module, file: str) -> dict[str, str]:
+    return _imports_of(ast.walk(tree), file)
+
+
+def _imports_of(nodes: Iterable[ast.AST], file: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -164,6 +174,14 @@ def _extension(call: ast.Call, constants: Constants, file: str) -> Iterator[Exte
     yield Extension(
         kind=kind, name=constants.text(name), sources=constants.texts(sources), where=f"{file}:{call.lineno}"
     )
+
+
+def _libraries(trees: list[tuple[str, ast.Module]]) -> Iterator[str]:
+    for _, tree in trees:
+        constants = Constants(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "libraries":
+                yield from constants.texts(node.value)
 
 
 def _keywords(call: ast.Call, constants: Constants) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _WHERE = frozenset(
         *("ARCH", "ARCHES", "ARCHS", "BIN", "CCBIN", "COMPILER", "DEBUG", "DEVICE", "DEVICES", "DIR", "DIST"),
         *("EXECUTABLE", "FLAGS", "HOME", "HOST", "INC", "INCLUDE", "LAUNCHER", "LIB", "LIBRARY", "LIST", "MAJOR"),
         *("MINOR", "NAME", "PATH", "PREFIX", "RELEASE", "ROOT", "SDK", "SUFFIX", "TAG", "THREADS", "TOOLKIT", "VER"),
-        *("VERSION", "VISIBLE"),
+        *("ARGS", "OPTIONS", "OPTS", "VERSION", "VISIBLE"),
     }
 )
 _NOT_CUDA = frozenset({"AMD", "HIP", "ROCM", "SYCL", "XPU", "MUSA"})

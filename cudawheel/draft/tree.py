@@ -15,7 +15,11 @@ _NOT_BUILT = frozenset(
     {".git", ".github", "benchmark", "benchmarks", "doc", "docs", "example", "examples", "test", "tests"}
 )
 _FROM_ELSEWHERE = frozenset(
-    {"3rdparty", "external", "extern", "submodules", "third-party", "third_party", "thirdparty"}
+    {
+        *("3rdparty", "external", "extern", "submodules", "third-party", "third_party", "thirdparty"),
+        # Projects that many bring along under their own name.
+        *("composable_kernel", "cub", "cutlass", "eigen", "glm", "pybind11", "thrust"),
+    }
 )
 _CUDA = (".cu", ".cuh")
 _CODE = (".cu", ".cuh", ".cpp", ".cc", ".cxx", ".c", ".h", ".hpp")

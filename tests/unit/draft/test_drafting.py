@@ -75,16 +75,25 @@ def test_a_package_that_no_known_torch_suits_keeps_them_all_and_says_so(draft_of
     assert "matrix.torch" in [doubt.field for doubt in draft.doubts]
 
 
+def test_without_torch_the_matrix_has_cuda_instead_and_the_wheel_its_libraries(draft_of) -> None:
+    text = SKBUILD_CORE["CMakeLists.txt"] + "target_link_libraries(_core PRIVATE CUDA::cusparse CUDA::cublas_static)\n"
+    recipe = loaded(write_recipe(draft_of({**SKBUILD_CORE, "CMakeLists.txt": text})))
+    assert not recipe.with_torch
+    assert recipe.matrix.cuda
+    assert recipe.wheel.cuda_libraries == ("cublas", "cusparse")
+
+
 NO_CUDA = {"setup.py": "from setuptools import setup\nsetup(name='plain', version='1')\n", "plain/__init__.py": ""}
 
 
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        (NO_CUDA, "no .cu file"),
+        (NO_CUDA, "its build compiles none"),
         ({**NO_CUDA, "plain/k.cu": ""}, "nothing in its build compiles them"),
         ({**NO_CUDA, "plain/k.py": "from torch.utils.cpp_extension import load\n"}, "as it is used"),
         ({**NO_CUDA, "plain/k.py": "import triton\n@triton.jit\ndef f(): ...\n"}, "as it is used"),
+        ({**NO_CUDA, "setup.py": f"{NO_CUDA['setup.py']}compiler = 'nvcc'\n"}, "its build compiles none"),
         ({"setup.py": "print 'two'\n"}, "cannot be read as Python 3"),
         (
             {

@@ -28,7 +28,7 @@ def sdist(version: str = "1.0", top: str = "") -> bytes:
     return tar_of({f"{top}/{name}": text.encode() for name, text in TORCH.items()})
 
 
-SDIST = sdist()
+SDIST = sdist("1.0")
 
 
 @pytest.fixture

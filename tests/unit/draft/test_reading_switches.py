@@ -136,6 +136,13 @@ def test_requirements_that_are_named_are_not_named_again(read) -> None:
     assert find_missing(project).requires == ()
 
 
+def test_what_is_imported_only_in_some_cases_is_left_to_a_person(read) -> None:
+    code = "try:\n    import parrots\nexcept ImportError:\n    pass\ndef f():\n    import psutil\n"
+    found = find_missing(read(with_setup(code)))
+    assert not {"parrots", "psutil"} & set(found.requires)
+    assert "psutil (setup.py:" in found.doubts[0].found
+
+
 def test_pkg_resources_asks_for_a_setuptools_that_has_it(read) -> None:
     assert "setuptools>=77,<82" in find_missing(read(with_setup("import pkg_resources\n"))).requires
 
@@ -206,13 +213,18 @@ def test_a_version_that_nothing_states_is_a_doubt(read) -> None:
         (with_setup("flags = ['-march=native']\n"), "processor of this machine"),
         (with_setup("open('requirements.txt').read()\n"), "opens requirements.txt"),
         ({name: text for name, text in TORCH.items() if name != "csrc/b.cpp"}, "csrc/b.cpp"),
+        ({**TORCH, "tiny_ext/__init__.py": "from pkg_resources import get_distribution\n"}, "pkg_resources"),
         ({**TORCH, "csrc/a.cu": "#include <cutlass/cutlass.h>\n"}, "CUTLASS"),
         ({**TORCH, "csrc/a.cu": "#include <torch/csrc/stable/tensor.h>\n"}, "stable ABI"),
-        (with_setup("import distutils\n"), "distutils"),
     ],
 )
 def test_what_makes_a_build_fail_is_said_beforehand(read, files: dict[str, str], word: str) -> None:
     assert any(word in doubt.found for doubt in observe(read(files)))
+
+
+def test_a_folder_that_cmake_would_fetch_from_is_no_fetch(read) -> None:
+    text = SKBUILD_CORE["CMakeLists.txt"] + "FetchContent_Declare(z SOURCE_DIR here)\n"
+    assert list(observe(read({**SKBUILD_CORE, "CMakeLists.txt": text}))) == []
 
 
 def test_a_plain_source_raises_no_doubt(read) -> None:
@@ -222,4 +234,4 @@ def test_a_plain_source_raises_no_doubt(read) -> None:
 def test_what_cmake_fetches_is_told_with_its_condition(read) -> None:
     text = SKBUILD_CORE["CMakeLists.txt"] + "if(NOT Z_FOUND)\nFetchContent_Declare(z)\nendif()\n"
     (doubt,) = observe(read({**SKBUILD_CORE, "CMakeLists.txt": text}))
-    assert "fetches z where NOT Z_FOUND" in doubt.found
+    assert "fetches z (CMakeLists.txt:8 where NOT Z_FOUND)" in doubt.found
