@@ -16,7 +16,7 @@ from cudawheel.verify.candidate import Candidate
 
 # What runs there of cudawheel itself: it is copied, since the environment is to hold nothing that the wheel does not
 # ask for.
-_COPIED = ("__init__.py", "errors.py", "files.py", "verify", "triposr")
+_COPIED = ("__init__.py", "errors", "files.py", "verify", "triposr")
 # Whether there is a torch is told without importing it, which takes seconds; one that is broken is a finding later.
 _HAS_TORCH = """
 import importlib.util, sys

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 _HEAD = """# Exit codes
 
 Every command ends with one of these. A number never changes its meaning, so scripts can branch on it.
-This page is rendered from `cudawheel/errors.py`; a test fails when it is not current.
+This page is rendered from `cudawheel/errors/`; a test fails when it is not current.
 
 | code | title | meaning | class |
 |---:|---|---|---|
