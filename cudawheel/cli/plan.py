@@ -99,7 +99,8 @@ def _forecast(recipe: Recipe, settings: BuildSettings, variant: Variant, budget:
 def _list(plan: Plan, *, as_json: bool) -> None:
     """Print the identifiers of the cells that can be built, as lines for a shell or as a list in JSON."""
     names = [cell.identifier for cell in plan.cells if cell.accepted]
-    click.echo(json.dumps(names) if as_json else "\n".join(names))
+    for line in (json.dumps(names),) if as_json else names:
+        click.echo(line)
 
 
 def _show(plan: Plan) -> None:
