@@ -1,0 +1,114 @@
+"""Completion, asked for by the scripts that shells load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cudawheel.cli import main
+
+Complete = Callable[..., list[str]]
+
+# What bash does when Tab is pressed: it calls the function that was registered for the program.
+PRESS_TAB = """
+source <(cudawheel completion bash)
+[[ "$(complete -p cudawheel)" =~ -F\\ ([^ ]+) ]]
+compopt() { printf 'compopt %s\\n' "$*"; }
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+"${BASH_REMATCH[1]}" cudawheel "${!#}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> dict[str, str]:
+    """Put the program on PATH as an installer does, and give the environment."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "cudawheel"
+    program.write_text(f"#!{sys.executable}\nfrom cudawheel.cli.main import run\n\nrun()\n")
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def complete(tmp_path: Path, program: dict[str, str]) -> Complete:
+    """Press Tab behind some words in a real bash, in a folder with two recipes and two wheels."""
+    for name in ("recipes/torchmcubes.toml", "recipes/chamferdist.toml", "wheelhouse/a-1.whl", "wheelhouse/b-1.whl"):
+        path = tmp_path / "clone" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def complete_(*words: str) -> list[str]:
+        done = subprocess.run(
+            ["/usr/bin/env", "bash", "--norc", "-c", PRESS_TAB, "bash", "cudawheel", *words],
+            cwd=tmp_path / "clone",
+            env=program,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.stdout.split("\n")[:-1]
+
+    return complete_
+
+
+def test_commands_are_completed(complete: Complete) -> None:
+    assert complete("bu") == ["build"]
+    assert complete("re") == [name for name in main._COMMANDS if name.startswith("re")]
+    assert complete("") == list(main._COMMANDS)
+    assert complete("bake") == [""]
+
+
+def test_options_are_completed(complete: Complete) -> None:
+    assert complete("build", "--capab") == ["--capabilities"]
+    assert complete("plan", "--toolchain", "re") == ["redist"]
+    assert "--version" in complete("--")
+
+
+@pytest.mark.parametrize("command", [("build",), ("plan",), ("build", "--all"), ("doctor", "--for")])
+def test_recipes_are_completed_by_path_and_by_name(command: tuple[str, ...], complete: Complete) -> None:
+    assert complete(*command, "recipes/tor") == ["recipes/torchmcubes.toml"]
+    assert complete(*command, "cham") == ["recipes/chamferdist.toml"]
+    assert complete(*command, "") == ["recipes/chamferdist.toml", "recipes/torchmcubes.toml"]
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_wheels_are_completed(command: str, complete: Complete) -> None:
+    assert complete(command, "wheelhouse/b") == ["wheelhouse/b-1.whl"]
+    assert complete(command, "") == ["wheelhouse/a-1.whl", "wheelhouse/b-1.whl"]
+
+
+@pytest.mark.parametrize("words", [("build", "elsewhere/"), ("inspect", "/usr/l"), ("explain", "build.l")])
+def test_for_anything_else_the_shell_offers_files(words: tuple[str, ...], complete: Complete) -> None:
+    assert complete(*words) == ["compopt -o default", ""]
+
+
+@pytest.mark.parametrize(("shell", "registers"), [("zsh", "compdef "), ("fish", "complete --no-files --command ")])
+def test_other_shells_are_told_whom_to_ask(shell: str, registers: str, program: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["/usr/bin/env", "cudawheel", "completion", shell], env=program, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert registers in done.stdout
+    assert f"_CUDAWHEEL_COMPLETE={shell}_complete" in done.stdout
+    if shutil.which(shell):
+        parsed = subprocess.run([shell, "-n"], input=done.stdout, capture_output=True, text=True, check=False)
+        assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+def test_a_shell_that_is_not_known_is_refused(program: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["/usr/bin/env", "cudawheel", "completion", "csh"], env=program, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "'bash', 'zsh', 'fish'" in done.stderr
