@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
-from cudawheel.data import torch_releases
 from cudawheel.draft.project import Project, Way
 from cudawheel.draft.values import Doubt, Finding
 
@@ -64,15 +63,6 @@ def find_missing(project: Project) -> MissingRequirements:
         if not metadata.needs(distribution) and distribution not in wanted:
             wanted[distribution] = distribution
             findings.append(Finding(topic="requires", said=f"{distribution}: {why}"))
-    pinned = metadata.needs("torch")
-    if pinned is not None and not all(metadata.allows_torch(str(torch)) for torch in torch_releases()):
-        doubts.append(
-            Doubt(
-                field="matrix.torch",
-                found=f"the package asks to be built with {pinned}, and a build has the torch of its cell besides",
-                edit="Keep the torch releases that both allow; if the bound is too narrow, patch pyproject.toml.",
-            )
-        )
     return MissingRequirements(requires=tuple(wanted.values()), findings=tuple(findings), doubts=tuple(doubts))
 
 

@@ -46,7 +46,7 @@ class SourceTree:
                 break
         return tuple(sorted(found))
 
-    @property
+    @cached_property
     def cuda(self) -> tuple[str, ...]:
         """CUDA files of the package itself, headers last."""
         own = (name for name in self.files if name.endswith(_CUDA) and _own(name))
@@ -57,7 +57,7 @@ class SourceTree:
         """CUDA files of other projects that lie in this one."""
         return tuple(name for name in self.files if name.endswith(_CUDA) and _parts(name) & _FROM_ELSEWHERE)
 
-    @property
+    @cached_property
     def code(self) -> tuple[str, ...]:
         """C++ and CUDA files of the package itself."""
         return tuple(name for name in self.files if name.endswith(_CODE) and _own(name))
@@ -72,10 +72,17 @@ class SourceTree:
 
     def text(self, name: str) -> str:
         """Read a file; empty where there is none, or it is larger than two mebibytes."""
-        path = self.root / name
-        if name not in self._set or path.stat().st_size > _MOST_BYTES:
-            return ""
-        return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
+        if name not in self._texts:
+            path = self.root / name
+            small = name in self._set and path.stat().st_size <= _MOST_BYTES
+            text = path.read_text(encoding="utf-8", errors="replace") if small else ""
+            self._texts[name] = text.replace("\r\n", "\n")
+        return self._texts[name]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """What was read already: the same files are asked for many things."""
+        return {}
 
     @cached_property
     def _set(self) -> frozenset[str]:

@@ -68,6 +68,11 @@ def test_pythons_and_torches_that_the_package_refuses_are_left_out(draft_of) -> 
     assert draft_of({**TORCH, "setup.py": bounded}).document["matrix"]["torch"] == ["2.13", "2.14"]
 
 
+def test_a_torch_that_the_build_is_pinned_to_is_the_only_one(draft_of) -> None:
+    pinned = '[build-system]\nrequires = ["setuptools", "ninja", "torch==2.14.0"]\n'
+    assert draft_of({**TORCH, "pyproject.toml": pinned}).document["matrix"]["torch"] == ["2.14"]
+
+
 def test_a_package_that_no_known_torch_suits_keeps_them_all_and_says_so(draft_of) -> None:
     bounded = TORCH_SETUP.replace('version="1.0",', 'version="1.0", install_requires=["torch<2"],')
     draft = draft_of({**TORCH, "setup.py": bounded})

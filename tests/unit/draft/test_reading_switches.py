@@ -147,11 +147,6 @@ def test_pkg_resources_asks_for_a_setuptools_that_has_it(read) -> None:
     assert "setuptools>=77,<82" in find_missing(read(with_setup("import pkg_resources\n"))).requires
 
 
-def test_a_bound_on_torch_is_a_doubt(read) -> None:
-    named = '[build-system]\nrequires = ["setuptools", "ninja", "torch==2.4.0"]\n'
-    assert find_missing(read({**TORCH, "pyproject.toml": named})).doubts[0].field == "matrix.torch"
-
-
 def test_packages_and_extensions_are_imported(read) -> None:
     assert find_imports(read(TORCH)).names == ("tiny_ext", "tiny_ext._C")
     plain = {**TORCH, "csrc/a.cu": "TORCH_LIBRARY(tiny, m) {}\n"}
