@@ -20,11 +20,20 @@ from cudawheel.builder.archives import package_index
 from cudawheel.builder.diagnosis import diagnose
 from cudawheel.builder.frontend import static_requires
 from cudawheel.builder.own_wheel import own_wheel
-from cudawheel.builder.requirements import build_requires
+from cudawheel.builder.requirements import build_requires, wheel_requirements
 from cudawheel.builder.sources import FetchedSource, fetch, lay_out
 from cudawheel.containers.engine import find_engine
 from cudawheel.containers.images import image_for
-from cudawheel.containers.options import BESIDE, OVERRIDES, REQUIREMENTS, ContainerRun, group, options_for, to_toml
+from cudawheel.containers.options import (
+    BESIDE,
+    CHECK,
+    OVERRIDES,
+    REQUIREMENTS,
+    ContainerRun,
+    group,
+    options_for,
+    to_toml,
+)
 from cudawheel.errors import CudawheelError, ExtraMissingError
 from cudawheel.files import disk_errors, write_atomically
 from cudawheel.model.progress import Progress
@@ -194,7 +203,17 @@ def _write_requirements(
     beside.mkdir()
     own = own_wheel(order.cache / "own")
     (beside / own.name).write_bytes(own.read_bytes())
-    wanted = build_requires(static_requires(project), settings, run.first, order.toolchain, order.cache / "own")
+    wanted = build_requires(
+        static_requires(project),
+        settings,
+        run.first,
+        order.toolchain,
+        order.cache / "own",
+        cuda_libraries=order.loaded.recipe.wheel.cuda_libraries,
+    )
+    check = order.loaded.recipe.wheel.check
+    if check is not None:
+        (beside / CHECK).write_bytes((order.loaded.folder / check).read_bytes())
     # cibuildwheel copies the folder that it is started in to /project.
     lines = [f"cudawheel @ file:///project/{BESIDE}/{own.name}" if _is_own(text) else text for text in wanted]
     # setuptools before 70.1 leaves it to be asked for by its hook, which is not called without isolation.
@@ -257,7 +276,7 @@ def _finish(order: ContainerOrder, run: ContainerRun, fetched: FetchedSource, wh
     text = (json.dumps(origin, indent=2, sort_keys=True) + "\n").encode()
     changes = Changes(
         local_version=local_version(cuda=variant.cuda, torch=variant.torch, abi=variant.abi, fallback=fallback),
-        requirements=(variant.abi.requirement(variant.torch),),
+        requirements=wheel_requirements(recipe, variant),
         files={"cudawheel.json": text},
     )
     folder = wheel.parent / "finished"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cudawheel.audit.policy import load_policy
+from cudawheel.builder.requirements import wheel_requirements
 from cudawheel.builder.variables import flag_variables, job_variables
 from cudawheel.containers.toolkit import FOLDER
 from cudawheel.model.variant import Variant
@@ -21,8 +22,11 @@ from cudawheel.recipe.settings import BuildSettings
 from cudawheel.toolchain.environment import SOURCE_DATE_EPOCH
 from cudawheel.toolchain.toolchain import ToolchainKind
 
-REQUIREMENTS, OVERRIDES = "requirements.txt", "overrides.txt"
-"""Files beside the source that the build requirements are installed from."""
+REQUIREMENTS, OVERRIDES, CHECK = "requirements.txt", "overrides.txt", "check.py"
+"""Files beside the source: what the build requirements are installed from, and the recipe's check."""
+
+NOTHING_TO_COMPUTE = 77
+"""Exit status of a check that could not try; the factory's own import check has the same."""
 
 BESIDE = "cudawheel"
 """Their folder within `{project}`, which is where cibuildwheel is started."""
@@ -86,8 +90,8 @@ def options_for(
     Raises:
         CapabilityError: the package's way of taking capabilities cannot express them.
     """
-    machine = run.first.machine
-    modules = "; ".join(f"import {module}" for module in ("torch", *recipe.wheel.imports))
+    machine, torch = run.first.machine, run.first.torch
+    pinned = () if torch is None else (f"torch=={torch}.*",)
     options: Options = {
         "build": list(run.variants),
         "archs": [machine],
@@ -97,8 +101,8 @@ def options_for(
         "before-build": _before_build(run.first, settings, toolchain),
         "environment": _environment(settings, run.first, toolchain, jobs),
         "repair-wheel-command": _repair(recipe.wheel.external_libraries),
-        "test-requires": [f"torch=={run.first.torch}.*"],
-        "test-command": f'python -c "{modules}"',
+        "test-requires": list(dict.fromkeys((*wheel_requirements(recipe, run.first), *pinned))),
+        "test-command": _tests(recipe, run.first),
     }
     if settings.config_settings:
         options["config-settings"] = {
@@ -123,6 +127,16 @@ def _before_build(variant: Variant, settings: BuildSettings, toolchain: Toolchai
     return commands
 
 
+def _tests(recipe: Recipe, variant: Variant) -> list[str]:
+    """Import the wheel, its torch first, and have the recipe's check compute with it."""
+    first = () if variant.torch is None else ("torch",)
+    commands = [f'python -c "{"; ".join(f"import {module}" for module in (*first, *recipe.wheel.imports))}"']
+    if recipe.wheel.check is not None:
+        # A check that finds nothing to compute with, as for want of a GPU, says so by this exit status.
+        commands.append(f"python {{project}}/{BESIDE}/{CHECK} || test $? -eq {NOTHING_TO_COMPUTE}")
+    return commands
+
+
 def _environment(settings: BuildSettings, variant: Variant, toolchain: ToolchainKind, jobs: int) -> dict[str, str]:
     """Write the variables of a build; cibuildwheel reads each value as bash reads what stands in double quotes."""
     home = f"$(python -c 'import sys; print(sys.prefix)')/{FOLDER}" if toolchain == "package" else _IMAGE_CUDA
@@ -134,9 +148,10 @@ def _environment(settings: BuildSettings, variant: Variant, toolchain: Toolchain
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
     }
     site_packages = "$(python -c 'import site; print(site.getsitepackages()[0])')"
+    torch = {} if variant.torch is None else {"CMAKE_PREFIX_PATH": f"{site_packages}/torch/share/cmake"}
     return {
         **{name: _SPECIAL.sub(r"\\\1", value) for name, value in plain.items()},
-        "CMAKE_PREFIX_PATH": f"{site_packages}/torch/share/cmake",
+        **torch,
         "CUDA_HOME": home,
         "CUDA_PATH": home,
         "CUDAToolkit_ROOT": home,

@@ -142,6 +142,57 @@ def test_cibuildwheel_reads_what_the_recipe_says(toolchain: ToolchainKind, recip
     assert "--two words" in settings
 
 
+def test_the_check_of_a_recipe_computes_in_the_container_too(recipe: Path, tmp_path: Path) -> None:
+    recipe.with_name("sums.py").write_text("import sys; sys.exit(77)\n")
+    recipe.write_text(recipe.read_text().replace("[wheel]\n", '[wheel]\ncheck = "sums.py"\n'))
+    order = order_of(recipe, tmp_path)
+    with prepared(order, order.runs()[0], fetched(order)) as place:
+        tests = parsed(place, "cp312-manylinux_x86_64").test_command
+        commands = tests.replace("{project}", str(place)).split(" && ")
+        codes = []
+        for code in (0, 77, 1):
+            (place / "cudawheel" / "check.py").write_text(f"import sys; sys.exit({code})\n")
+            codes.append(subprocess.run(["/bin/sh", "-c", commands[-1]], timeout=60, check=False).returncode)
+    assert "import torch; import tiny_ext" in commands[0]
+    assert codes == [0, 0, 1]
+
+
+WITHOUT_TORCH = """[package]
+name = "tiny-ext"
+version = "1.0"
+
+[[sources]]
+kind = "path"
+label = "here"
+path = "here"
+
+[matrix]
+python = ["3.12"]
+cuda = ["13.0"]
+
+[build]
+capability-list = "cmake"
+
+[wheel]
+imports = ["tiny_ext"]
+cuda-libraries = ["cublas"]
+"""
+
+
+def test_a_package_without_torch_is_built_and_tried_without_it(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(WITHOUT_TORCH)
+    order = order_of(recipe, tmp_path)
+    (run,) = order.runs()
+    assert run.name == "cu130"
+    with prepared(order, run, fetched(order)) as place:
+        options = parsed(place, "cp312-manylinux_x86_64")
+        requirements = (place / "cudawheel" / "requirements.txt").read_text()
+    assert options.test_command == 'python -c "import tiny_ext"'
+    assert "cublas" in str(options.test_requires)
+    assert "torch" not in f"{options.test_requires} {requirements}"
+    assert "CMAKE_PREFIX_PATH" not in str(options.environment)
+
+
 def test_variables_arrive_as_the_recipe_has_them(recipe: Path, tmp_path: Path) -> None:
     order = order_of(recipe, tmp_path)
     ran: list[Sequence[str]] = []
