@@ -37,7 +37,7 @@ from cudawheel.store.store import Store
 
 pytest.importorskip("distributed")
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 ENDED = "built.txt"
 WORKERS = ("one", "two", "three")
@@ -61,7 +61,7 @@ def ask(farm: DaskFarm, **orders: Any) -> BuildRequest:
 class Running(threading.Thread):
     """A build on the farm, beside the test."""
 
-    def __init__(self, farm: DaskFarm, request: BuildRequest, *, patience: float = 60.0) -> None:
+    def __init__(self, farm: DaskFarm, request: BuildRequest, *, patience: float = 240.0) -> None:
         super().__init__(daemon=True)
         self.asked = FarmRequest(fleet=FleetRequest(request=request), scheduler=farm.address, patience=patience)
         self.heard = Heard()
@@ -77,7 +77,7 @@ class Running(threading.Thread):
             self.error = error
 
     def end(self) -> Running:
-        self.join(120)
+        self.join(400)
         assert not self.is_alive()
         return self
 
@@ -219,7 +219,7 @@ def command(farm: DaskFarm) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**farm.environ, "CUDAWHEEL_CACHE": str(farm.folder / "cache")},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=400,
             check=False,
         )
 

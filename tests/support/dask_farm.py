@@ -21,7 +21,7 @@ TORCHES = ("2.11", "2.12", "2.13", "2.14")
 """Releases of torch that are built with the CUDA that the toolkit claims to be."""
 
 _ADDRESS = re.compile(r"Scheduler at:\s+(tcp://\S+)")
-_SECONDS = 60.0
+_SECONDS = 240.0
 
 _Found = TypeVar("_Found")
 
