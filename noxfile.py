@@ -32,7 +32,9 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("coverage", "run", "-m", "pytest")
+    # Those that build wheels fill all cores by themselves, and watch how compilers share them.
+    session.run("pytest", "-n", "auto", "--cov", "--cov-report=", "tests/unit", "tests/gpu")
+    session.run("pytest", "--cov", "--cov-report=", "--cov-append", "tests/integration")
     rooms = ",".join(f"cudawheel/{room}/*" for room in ("model", "recipe", "plan", "audit", "schedule"))
     session.run("coverage", "report", f"--include={rooms}", "--fail-under=95")
 
