@@ -100,8 +100,9 @@ def _show(attempts: Sequence[ContainerAttempt], *, as_json: bool) -> None:
         click.echo(json.dumps([_as_json(attempt) for attempt in attempts], indent=2))
         return
     table = Table(show_edge=False)
-    for heading in ("torch", "cells", "seconds", "result"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("torch", "cells", "seconds"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("result", overflow="fold")
     for attempt in attempts:
         good = not isinstance(attempt.result, CudawheelError)
         text = (

@@ -5,6 +5,7 @@ Nothing here runs a container; docs/containers.md says what that leaves untried.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -422,6 +423,33 @@ def test_a_run_that_fails_stops_no_other_and_its_cause_is_named(
     assert isinstance(attempts[0].result, BuildError)
     assert "torch/extension.h" in attempts[0].result.why
     assert "torch2.11-cu130-container.log" in attempts[0].result.remedy
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_command_line_says_what_became_of_each_run(
+    fails: bool, order: ContainerOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    pretend(monkeypatch, tmp_path, fails=fails)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("signal.signal", lambda *_words: None)
+    monkeypatch.setattr("cudawheel.cli.console.out.width", 250)
+    words = ["build", order.loaded.path, "--only", "*-torch2.15-*", "--image", "example.org/x:1"]
+    words += ["--cache", tmp_path / "cache", "--wheelhouse", tmp_path / "wheelhouse"]
+
+    def call(*more: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words), *more])
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        return ended.value.code, capsys.readouterr().out
+
+    code, out = call("--json")
+    (run,) = json.loads(out)
+    assert (code, run["name"], run["image"]) == (BuildError.exit_code if fails else 0, "torch2.15-cu132", words[5])
+    assert run["error"]["exit_code"] == 14 if fails else run["wheels"][0].startswith(str(tmp_path / "wheelhouse"))
+    code, out = call()
+    assert code == (14 if fails else 0)
+    assert "cp310-torch2.15-cu132-x86_64" in out
+    assert ("did not build" if fails else ".whl") in out
 
 
 def test_the_toolkit_is_composed_with_what_an_image_has(tmp_path: Path) -> None:
