@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -48,7 +48,7 @@ class _LazyGroup(click.Group):
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
         """Offer commands out of the table: importing all of them would be felt at each press of Tab."""
         commands = [
             CompletionItem(name, help=summary)
