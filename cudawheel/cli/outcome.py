@@ -90,11 +90,15 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     rows.append(("source", escape(_source(record["source"]))))
     imported = record["audit"]["imported"]
-    rows.append(("proven", f"audit passed; imports with torch {imported['torch']} alone: {imported['modules']}"))
+    torch = f"torch {imported['torch']}" if imported["torch"] else ""
+    alone = f"imports with {torch} alone" if torch else "imports without torch"
+    rows.append(("proven", f"audit passed; {alone}: {imported['modules']}"))
+    if computed := record["audit"].get("computed"):
+        rows.append(("", escape(f"{computed['program']}: {' '.join(computed['said'][-1:]) or computed['result']}")))
     build = record["build"]
     most = f"{build['most_compilers']} compiler{'s' * (build['most_compilers'] != 1)} at once"
     cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {most}"
-    rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}, torch {imported['torch']}"))
+    rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}{torch and f', {torch}'}"))
     name, version = outcome.wheel.name.split("-")[:2]
     rows.append(("install", f"pip install --find-links {_short(outcome.wheel.parent)} {name}=={version}"))
     return [("" if index and rows[index - 1][0] == label else label, text) for index, (label, text) in enumerate(rows)]
