@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from cudawheel.draft.metadata import table_of
 from cudawheel.draft.project import Project
 from cudawheel.draft.values import Doubt, Finding
 
@@ -45,7 +46,8 @@ def find_imports(project: Project) -> Imports:
         # An extension alone does not find torch's libraries until torch is loaded.
         names = ("torch", *names)
     if not names:
-        names = (project.metadata.name.replace("-", "_") or "unknown",)
+        own = project.metadata.name.replace("-", "_")
+        names = (own if _NAME.fullmatch(own) else "unknown",)
         doubts.append(_guessed(names[0]))
     return Imports(names=names, findings=tuple(findings), doubts=tuple(doubts))
 
@@ -57,13 +59,15 @@ def _packages(project: Project) -> tuple[tuple[str, ...], str]:
         packages = tuple(name for name in listed if _is_package(project, name))
         if packages:
             return packages, file
-    told = project.metadata.tool("scikit-build").get("wheel", {}).get("packages", [])
-    listed = tuple(str(path).rstrip("/").rsplit("/", 1)[-1] for path in told) if isinstance(told, list | dict) else ()
+    wheel = table_of(project.metadata.tool("scikit-build"), "wheel").get("packages")
+    told = wheel if isinstance(wheel, list | dict) else ()
+    listed = tuple(name for path in told if _NAME.fullmatch(name := str(path).rstrip("/").rsplit("/", 1)[-1]))
     if listed:
         return listed, "pyproject.toml"
     named = project.setup.settings.get("packages")
-    if isinstance(named, list) and named:
-        return tuple(dict.fromkeys(str(name).split(".")[0] for name in named)), "setup.py"
+    plain = [str(name) for name in named if _NAME.fullmatch(str(name))] if isinstance(named, list) else []
+    if plain:
+        return tuple(dict.fromkeys(name.split(".")[0] for name in plain)), "setup.py"
     found = _folders(project)
     own = project.metadata.name.replace("-", "_")
     return ((own,) if own in found else found), "folders with an __init__.py"
@@ -75,12 +79,13 @@ def _is_package(project: Project, name: str) -> bool:
 
 
 def _folders(project: Project) -> tuple[str, ...]:
+    """Give the folders with an `__init__.py` at the top, or below `src` or `python`."""
     found = []
     for file in project.tree.files:
-        parts = file.split("/")
-        inner = parts[1:] if parts[0] in {"src", "python"} else parts
-        if len(inner) == 2 and inner[1] == "__init__.py" and inner[0] not in _NOT_PACKAGES:  # noqa: PLR2004 - NAME/__init__.py
-            found.append(inner[0])
+        folder, _, name = file.rpartition("/")
+        package = folder.removeprefix("src/").removeprefix("python/")
+        if name == "__init__.py" and re.fullmatch(r"[A-Za-z_]\w*", package) and package not in _NOT_PACKAGES:
+            found.append(package)
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 # As many patch releases as a torch may come to have.
 _PATCHES = 20
 # src/NAME/version.py
@@ -70,12 +71,11 @@ class Metadata:
     @property
     def backend(self) -> str:
         """The build backend that pyproject.toml names; empty if it names none."""
-        return str(self.pyproject.get("build-system", {}).get("build-backend", ""))
+        return str(table_of(self.pyproject, "build-system").get("build-backend", ""))
 
     def tool(self, name: str) -> dict[str, Any]:
         """Give a table `[tool.NAME]`."""
-        found = self.pyproject.get("tool", {}).get(name, {})
-        return found if isinstance(found, dict) else {}
+        return table_of(table_of(self.pyproject, "tool"), name)
 
     def needs(self, distribution: str) -> Requirement | None:
         """Give the build requirement on a distribution, if pyproject.toml names one."""
@@ -109,12 +109,12 @@ def read_metadata(
         name: that came with the source; empty for none.
     """
     document, broken = _pyproject(tree)
-    project = document.get("project", {}) if isinstance(document.get("project"), dict) else {}
+    project = table_of(document, "project")
     info = email.message_from_string(tree.text("PKG-INFO"))
     config = _setup_cfg(tree)
-    system = document.get("build-system", {})
+    system = table_of(document, "build-system")
     names = (project.get("name"), setup.settings.get("name"), config.get("name"), info.get("Name"), name)
-    own = next((canonicalize_name(text) for text in names if isinstance(text, str) and text), "")
+    own = next((canonicalize_name(text) for text in names if isinstance(text, str) and _NAME.fullmatch(text)), "")
     stated = _claims(project, setup, config)
     claims = (*stated, *_claims_of_files(tree, own, info.get("Version", "")), *promised)
     version = next((text for claim in claims if (text := claim.public)), "")
@@ -125,11 +125,21 @@ def read_metadata(
         version=version,
         claims=claims,
         pyproject=document,
-        build_requires=tuple(system["requires"]) if isinstance(system.get("requires"), list) else None,
-        requires=tuple(text for text in requires or () if isinstance(text, str)),
+        build_requires=_texts(system["requires"]) if isinstance(system.get("requires"), list) else None,
+        requires=_texts(requires),
         requires_python=python if isinstance(python, str) else "",
         doubts=(*broken, *_contradictions(claims, version, own, name)),
     )
+
+
+def table_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give a table of a document, an empty one where something else stands under its name."""
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _pyproject(tree: SourceTree) -> tuple[dict[str, Any], tuple[Doubt, ...]]:

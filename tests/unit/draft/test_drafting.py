@@ -122,6 +122,41 @@ def test_what_is_no_project_is_refused(draft_of) -> None:
     assert not isinstance(refused.value, NoCudaError)
 
 
+ODD_SETUP = """
+import os
+from setuptools import setup, Extension
+setup(**x)
+setup(name=[1], version=2, packages="p", install_requires="q", libraries=7)
+Extension(*a)
+Extension(name=3, sources=4)
+os.getenv()
+os.environ[x]
+os.getenv("A", *b)
+os.environ.get("B", {})
+compiler = "nvcc"
+"""
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        "",
+        "[project]\nname = 3\nversion = 4\n[build-system]\nrequires = [1]\n[tool]\nscikit-build = 1\n",
+        "[build-system]\nrequires = []\nbuild-backend = 5\n",
+        "project = 1\nbuild-system = 2\ntool = 3\n",
+        "[tool.scikit-build]\nwheel = 3\n",
+        "[tool.scikit-build.wheel]\npackages = ['a b', 'src/c-d/']\n",
+        "[build-system]\nrequires = 'x'\n[project]\nname = 'a b'\ndependencies = 'torch'\nrequires-python = 'odd'\n",
+        "[project]\ndependencies = ['torch odd', '?']\nversion = 'one'\n",
+        "not toml",
+    ],
+)
+def test_a_source_that_is_odd_throughout_gives_a_draft_that_loads(draft_of, pyproject: str) -> None:
+    draft = draft_of({"setup.py": ODD_SETUP, "pyproject.toml": pyproject, "a.cu": "", "a-b/__init__.py": ""})
+    assert loaded(write_recipe(draft)).matrix.python
+    assert draft.doubts
+
+
 texts = st.text(max_size=200)
 
 
