@@ -44,7 +44,7 @@ def remember(history: History, key: CostKey, gibibytes: float, source: str = "ke
 
 
 @pytest.mark.parametrize(
-    ("kind", "memory", "passes_cost"), [("device", 3 * GIB, True), ("host", 3 * GIB, False), ("link", GIB // 2, False)]
+    ("kind", "memory", "passes_cost"), [("device", 3 * GIB, True), ("host", 2 * GIB, False), ("link", GIB // 2, False)]
 )
 def test_what_was_never_measured_costs_what_the_recipe_says(
     kind: Kind, memory: int, passes_cost: bool, history: History
@@ -54,8 +54,13 @@ def test_what_was_never_measured_costs_what_the_recipe_says(
     assert (cost.memory, cost.per_pass > 0, cost.measured) == (memory, passes_cost, False)
 
 
-def test_a_link_is_not_taken_to_need_more_than_the_recipe_says() -> None:
-    assert unmeasured(make_key(memory=100 * MIB), "link").memory == 100 * MIB
+@pytest.mark.parametrize("kind", ["device", "host", "link"])
+def test_nothing_is_taken_to_need_more_than_the_recipe_says(kind: Kind) -> None:
+    assert unmeasured(make_key(memory=100 * MIB), kind).memory == 100 * MIB
+
+
+def test_a_host_compiler_is_taken_to_be_done_long_before_nvcc() -> None:
+    assert unmeasured(KEY, "host").seconds(1) < unmeasured(KEY, "device").seconds(1) / 3
 
 
 def test_asking_a_history_does_not_make_its_file(history: History, path: Path) -> None:
