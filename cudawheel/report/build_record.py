@@ -151,6 +151,14 @@ class _Imported(_Part):
     torch: str
 
 
+class Computed(_Part):
+    """What the recipe's check found when the wheel was built."""
+
+    program: str
+    result: str
+    said: tuple[str, ...] = ()
+
+
 class _Platform(_Part):
     tag: str
     reason: str = ""
@@ -162,6 +170,7 @@ class Audit(_Part):
     ok: bool
     violations: tuple[Violation, ...] = ()
     imported: _Imported | None = None
+    computed: Computed | None = None
     platform: _Platform
 
 
