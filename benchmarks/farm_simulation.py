@@ -127,6 +127,20 @@ def tell(cells: int, seed: int) -> None:
         line("one worker in eight is lost", count, found, f"{again} cells started again")
 
 
+def tell_worst(cells: int, seeds: range) -> None:
+    """Print the worst ratio of several draws, at the largest number of workers, where the draw matters most."""
+    count = WORKERS[-1]
+    print(f"\nworst of {len(seeds)} other seeds, {count} workers: ", end="")
+    for error in (0.0, 0.1, 0.25):
+        ratios = []
+        for seed in seeds:
+            chance = random.Random(seed)  # noqa: S311 - a simulation
+            needs, actual = draw(cells, chance)
+            ratios.append(simulate(guess(needs, chance, error), small(count), actual).ratio)
+        print(f"{max(ratios):.3f} off by {error:.0%}", end="; ", flush=True)
+    print()
+
+
 def measure_dask(cells: int) -> None:
     """Print what an empty cell costs on its way through a Dask cluster on this machine."""
     import queue  # noqa: PLC0415 - only here
@@ -163,6 +177,7 @@ def main() -> None:
     parser.add_argument("--dask", action="store_true", help="also measure the way through a Dask cluster")
     chosen = parser.parse_args()
     tell(chosen.cells, chosen.seed)
+    tell_worst(chosen.cells, range(100, 110))
     if chosen.dask:
         measure_dask(200)
 

@@ -81,8 +81,11 @@ def fetch_done(request: BuildRequest, fingerprint: str, progress: Progress, *, c
         if mine is None:
             progress.phase("fetching", entry.file)
             fetch_into(store, remote, entry, progress, _as_built_by(job))
-        elif mine.sha256 != entry.sha256:
-            _warn(mine.sha256, entry.sha256, remote.url, fingerprint, progress)
+        else:
+            if mine.sha256 != entry.sha256:
+                _warn(mine.sha256, entry.sha256, remote.url, fingerprint, progress)
+            # Sound it is, but the fingerprint is the worker's word: it may be that of another cell.
+            require_sound(mine, job)
     with store.reading(fingerprint) as stored:
         if stored is None:
             raise StoredWheelError(f"{entry.file} was removed from this machine's store at this very moment")

@@ -73,7 +73,8 @@ def make_all_on_farm(
         question = Question.ask(machine=request.machine.machine, cudas=run.cudas, store=request.remote, inputs=inputs)
         with asked.connect(asked.scheduler, run.name, run.inbox.put) as cluster:
             run.build_the_rest(cluster, Roll(cluster, question, progress, patience=asked.patience))
-    return tuple(run.attempts.values())
+    planned = [cell.identifier for cell in cells]
+    return tuple(run.attempts[name] for name in dict.fromkeys([*planned, *run.attempts]))
 
 
 def _require_possible(request: BuildRequest) -> None:
