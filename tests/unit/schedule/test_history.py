@@ -60,7 +60,7 @@ def test_nothing_is_taken_to_need_more_than_the_recipe_says(kind: Kind) -> None:
 
 
 def test_a_host_compiler_is_taken_to_be_done_long_before_nvcc() -> None:
-    assert unmeasured(KEY, "host").seconds(1) < unmeasured(KEY, "device").seconds(1) / 3
+    assert unmeasured(KEY, "host").seconds(1, 1) < unmeasured(KEY, "device").seconds(1, 1) / 3
 
 
 def test_asking_a_history_does_not_make_its_file(history: History, path: Path) -> None:

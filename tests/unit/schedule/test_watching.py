@@ -175,9 +175,14 @@ def run(heard: Heard, tools: Path, tmp_path: Path) -> Run:
 def test_output_and_exit_status_are_the_commands_own(run: Run, heard: Heard) -> None:
     done = run("printf out; printf '\\377\\n' ; printf err >&2; exit 7")
     assert (heard.out, heard.err, done.code) == (b"out\xff\n", b"err", 7)
-    assert heard.looks
     assert done.kills == 0
     assert run("kill -TERM $$").code == -15
+
+
+def test_looks_at_the_machine_are_told(run: Run, heard: Heard) -> None:
+    run("sleep 2")  # a look a fraction of a second
+    assert all(0 < budget for _, budget, _, _ in heard.looks)
+    assert heard.looks
 
 
 def test_a_compiler_on_path_is_served_and_seen(run: Run, tmp_path: Path) -> None:
