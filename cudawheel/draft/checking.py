@@ -211,6 +211,10 @@ def _files_beside(loaded: LoadedRecipe, source: Source, settings: BuildSettings)
         if not (loaded.folder / patch).is_file():
             found = f"{patch} is not beside the recipe, and source {source.label} needs it"
             yield Problem(path="build.patches", found=found, remedy="Correct the path.", exit_code=PatchError.exit_code)
+    check = loaded.recipe.wheel.check
+    if check is not None and not (loaded.folder / check).is_file():
+        found = f"{check} is not beside the recipe"
+        yield Problem(path="wheel.check", found=found, remedy="Correct the path.", exit_code=RecipeError.exit_code)
 
 
 def _source(

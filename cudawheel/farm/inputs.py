@@ -124,6 +124,9 @@ def _files(loaded: LoadedRecipe) -> Iterator[tuple[str, Path]]:
     lock = lock_path(loaded.path)
     if lock.is_file():
         yield lock.name, lock
+    check = loaded.recipe.wheel.check
+    if check is not None and (loaded.folder / check).is_file():
+        yield check, loaded.folder / check
     for source in loaded.recipe.sources:
         for patch in loaded.recipe.settings_for(source).patches:
             if (loaded.folder / patch).is_file():

@@ -72,6 +72,7 @@ def test_a_sound_recipe_has_no_problem(checked) -> None:
             3,
         ),
         ("memory-per-job = 0.1", 'patches = ["nowhere.patch"]', "build.patches", 9),
+        ('imports = ["tiny_ext"]', 'imports = ["tiny_ext"]\ncheck = "nowhere.py"', "wheel.check", 3),
         ('path = "here"', 'path = "nowhere"', "sources.here", 6),
     ],
 )

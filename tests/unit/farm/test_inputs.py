@@ -54,6 +54,15 @@ def test_a_changed_source_is_another_archive(loaded: LoadedRecipe) -> None:
     assert hash_of(pack(loaded)) != before
 
 
+def test_the_check_travels_too(loaded: LoadedRecipe, tmp_path: Path) -> None:
+    (loaded.folder / "checks").mkdir()
+    (loaded.folder / "checks" / "check.py").write_text("print(42)\n")
+    loaded.path.write_text(loaded.path.read_text() + 'check = "checks/check.py"\n')
+    store = str(tmp_path / "shared")
+    folder = take(store, put(store, pack(load_recipe(loaded.path))), tmp_path / "worker")
+    assert (folder / "checks" / "check.py").read_text() == "print(42)\n"
+
+
 def test_a_lock_travels_too(loaded: LoadedRecipe, tmp_path: Path) -> None:
     lock = loaded.path.with_suffix(".lock.toml")
     lock.write_text("version = 1\n")
