@@ -109,6 +109,7 @@ class Run:
                     self._start(cluster)
                     self._say_how_far(roll)
                     self._receive(cluster, roll, deliver)
+                self._say_how_far(roll)
             except SchedulerLostError as error:
                 self._wait_for_arrivals()
                 raise self._lost(error) from error

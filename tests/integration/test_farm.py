@@ -70,6 +70,10 @@ class Running(threading.Thread):
         self.error: CudawheelError | None = None
         self.start()
 
+    def require_alive(self) -> None:
+        """What the test waits for never comes if the build has ended before."""
+        assert self.is_alive(), (self.error, [attempt.result for attempt in self.attempts])
+
     def run(self) -> None:
         try:
             self.attempts = make_all_on_farm(self.asked, self.heard, lambda cell: self.cells.setdefault(cell, Heard()))
@@ -93,10 +97,11 @@ def built(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def backend_pid(hold: Path) -> int:
+def backend_pid(hold: Path, running: Running) -> int:
     """Wait for a backend that stands still; gives its process."""
 
     def look() -> int | None:
+        running.require_alive()
         with suppress(OSError, ValueError):
             return int(Path(f"{hold}.pid").read_text())
         return None
@@ -125,7 +130,7 @@ def test_a_worker_is_killed_and_all_cells_are_built_each_once(farm: DaskFarm, tm
     hold = hold_of(tmp_path)
     request = ask(farm, hold=str(hold))
     running = Running(farm, request)
-    pid = backend_pid(hold)
+    pid = backend_pid(hold, running)
     killed = farm.worker_of(pid)
     farm.kill(killed)
     wait_until(lambda: not psutil.pid_exists(pid) or None)
