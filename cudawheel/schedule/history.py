@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS compilation (
 );
 CREATE INDEX IF NOT EXISTS by_unit ON compilation (package, source, kind);
 """
-_BUSY_SECONDS = 1.0
+# Another build may be writing on a machine whose cores are all taken; what was measured in an hour is worth the wait.
+_BUSY_SECONDS = 10.0
 # Of one unit so many last compilations count: a cost that has gone down is believed after as many builds.
 _LAST = 5
 # A unit is given this much more than it ever took, since no two compilations are quite the same.
@@ -171,9 +172,7 @@ def unmeasured(key: CostKey, kind: Kind) -> Cost:
         return Cost(memory=min(_LINK_MEMORY, key.memory), fixed=1.0, per_pass=0.0)
     if kind == "host":
         return Cost(memory=min(_HOST_MEMORY, key.memory), fixed=_HOST_SECONDS, per_pass=0.0)
-    return Cost(
-        memory=key.memory, fixed=_FIXED_SECONDS, per_pass=_PASS_SECONDS, beside=_beside(_FIXED_SECONDS, kind)
-    )
+    return Cost(memory=key.memory, fixed=_FIXED_SECONDS, per_pass=_PASS_SECONDS, beside=_beside(_FIXED_SECONDS, kind))
 
 
 def _beside(fixed: float, kind: Kind) -> float:

@@ -181,7 +181,7 @@ def test_output_and_exit_status_are_the_commands_own(run: Run, heard: Heard) -> 
 
 def test_looks_at_the_machine_are_told(run: Run, heard: Heard) -> None:
     run("sleep 2")  # a look a fraction of a second
-    assert all(0 < budget for _, budget, _, _ in heard.looks)
+    assert all(budget > 0 for _, budget, _, _ in heard.looks)
     assert heard.looks
 
 
