@@ -82,8 +82,8 @@ def run() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         error: CudawheelError = InterruptedBuildError(
             "stopped before the end",
-            why="Compilers were ended; nothing half-written was left in the wheelhouse.",
-            remedy="The same command starts again; what was fetched and installed is kept.",
+            why="What this command had started here was ended, and nothing half-written was left.",
+            remedy="The same command starts again; what was fetched, built and installed is kept.",
         )
         sys.exit(_report(error))
     except CudawheelError as known:
