@@ -55,7 +55,8 @@ def verify(session: nox.Session) -> None:
     Its wheel is built, or taken from the cache, unless the wheelhouse holds one.
     """
     session.install(".")
-    subject, *options = session.posargs or ["torchmcubes"]
+    named = session.posargs and not session.posargs[0].startswith("-")
+    subject, *options = session.posargs if named else ["torchmcubes", *session.posargs]
     is_recipe = Path("recipes", f"{subject}.toml").is_file()
     if is_recipe and not list(Path("wheelhouse").glob(f"{subject}-*.whl")):
         session.run("cudawheel", "build", f"recipes/{subject}.toml")

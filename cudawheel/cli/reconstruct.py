@@ -172,7 +172,7 @@ def _results(
     kernel = find_marching_cubes(device)
     with Display() as display:
         if device.type == "cpu":
-            display.tell("computing on the CPU")
+            display.tell("computing on the CPU: minutes at --resolution 256, seconds at 64; longer with --render")
         studio = room.Studio(device=device, marching_cubes=kernel, write=_write, listener=display)
         if scene is not None:
             made, loading = room.from_scene(scene, folder, wanted, studio)

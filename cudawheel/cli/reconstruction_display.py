@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from cudawheel.triposr.reconstruction import Failure, Reconstruction
 
 
-class Display:
-    """Shows stages as they run: bars on a terminal, nothing but what has to be known elsewhere."""
+# In a log a stage that takes long says how far it is so often, in seconds.
+_EVERY_SECONDS = 10.0
 
-    def __init__(self, console: Console = err) -> None:
+
+class Display:
+    """Shows stages as they run: bars on a terminal; in a log a line a stage, and some more where it takes long."""
+
+    def __init__(self, console: Console = err, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
+        self._name, self._told = "", 0.0
         self._task: TaskID | None = None
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -50,11 +57,17 @@ class Display:
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task(name, total=None)
+        self._name, self._told = name, self._clock()
+        if self._bars.disable:
+            self.tell(name)
 
     def progress(self, done: int, total: int) -> None:
         """Show how much of the stage is done."""
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total)
+        if self._bars.disable and self._clock() - self._told >= _EVERY_SECONDS:
+            self._told = self._clock()
+            self.tell(f"{self._name} {done / total:.0%}")
 
     def tell(self, sentence: str) -> None:
         """Print a line that stays."""

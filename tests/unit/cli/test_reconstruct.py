@@ -394,3 +394,14 @@ def test_a_terminal_sees_one_bar_that_moves() -> None:
         assert (bar.description, bar.completed, bar.total) == ("colours", 3, 4)
         display.tell("cuda has no memory for [64] points")
     assert "no memory for [64] points" in screen.export_text()
+
+
+def test_a_log_gets_a_line_a_stage_and_one_now_and_then() -> None:
+    log = Console(force_terminal=False, width=100, record=True, file=io.StringIO())
+    now = iter([0.0, 1.0, 11.0, 11.0, 12.0])
+    with Display(log, clock=lambda: next(now)) as display:
+        display.stage("density")
+        display.progress(1, 8)
+        display.progress(2, 8)
+        display.progress(3, 8)
+    assert log.export_text().splitlines() == ["density", "density 25%"]
