@@ -252,7 +252,9 @@ def _teller(progress: Progress) -> Callable[[str], None]:
             text = f"{said['status']}: {said['check']} on {said['device']}"
         except (ValueError, KeyError, TypeError):
             return
-        progress.note(text)
+        # What did not run is said once, below the table.
+        if said["status"] != "unproven":
+            progress.note(text)
 
     return tell
 
