@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from cudawheel.cli.options import cache_folder, cache_option, keys_folder, parse
 from cudawheel.errors import CudawheelError, StoredWheelError, UsageError
 from cudawheel.factory.checking import check_store
 from cudawheel.factory.exchange import NOT_SOUND, pull_all, push_all, signed_by
-from cudawheel.factory.stranger import Check, require_sound
+from cudawheel.factory.stranger import Check
 from cudawheel.store.pruning import Limits
 from cudawheel.store.pruning import prune as prune_store
 from cudawheel.store.remote import RemoteStore
@@ -161,12 +160,12 @@ def pull(  # noqa: PLR0917 - click passes options by name
     Each is checked as if a stranger had built it: hash, RECORD, audit, and the signature where one is required.
     """
     there = RemoteStore(remote)
-    require = partial(require_sound, more=_signature(trust, required=require_signature))
+    more = _signature(trust, required=require_signature)
     # Those that are named in full need no list, which not every web server gives.
     complete = fingerprints and all(FINGERPRINT.fullmatch(text) for text in fingerprints)
     wanted = fingerprints if complete else _select(there.fingerprints(), fingerprints)
     with BuildProgress() as progress:
-        done = show_exchanged(pull_all(_store(cache), there, wanted, progress, require), as_json=as_json)
+        done = show_exchanged(pull_all(_store(cache), there, wanted, progress, more=more), as_json=as_json)
     context.exit(_worst(done))
 
 

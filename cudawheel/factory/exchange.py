@@ -165,12 +165,18 @@ def push_all(store: Store, remote: RemoteStore, fingerprints: Sequence[str]) -> 
                 yield Exchanged(fingerprint=fingerprint, result="not sound", fault=gone)
                 continue
             result = remote.push(fingerprint, stored)
-        copied = result in {Pushed.UPLOADED, Pushed.MENDED}
+        copied = result in {Pushed.UPLOADED, Pushed.MENDED, Pushed.COMPLETED}
         yield Exchanged(fingerprint=fingerprint, name=stored.wheel.name, result=result.value, moved=copied)
 
 
 def pull_all(
-    store: Store, remote: RemoteStore, fingerprints: Sequence[str], progress: Progress, check: Check = require_sound
+    store: Store,
+    remote: RemoteStore,
+    fingerprints: Sequence[str],
+    progress: Progress,
+    check: Check = require_sound,
+    *,
+    more: Sequence[Check] = (),
 ) -> Iterator[Exchanged]:
     """Take wheels out of a remote store, one after the other, each checked as one that a stranger built.
 
@@ -180,33 +186,53 @@ def pull_all(
         fingerprints: which.
         progress: told how much has come.
         check: raises if a wheel is not to be kept.
+        more: further checks, of wheels that are here already too: a signature that is required is required of them.
 
     Raises:
         RemoteStoreError: it cannot be reached.
         StoreError: the store cannot be written.
     """
+    exchange = _Exchange(store=store, remote=remote, progress=progress, check=check, more=more)
     for fingerprint in fingerprints:
-        yield _pull(store, remote, fingerprint, progress, check)
+        yield _pull(exchange, fingerprint)
 
 
-def _pull(store: Store, remote: RemoteStore, fingerprint: str, progress: Progress, check: Check) -> Exchanged:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchange:
+    store: Store
+    remote: RemoteStore
+    progress: Progress
+    check: Check
+    more: Sequence[Check]
+
+    def require(self, stored: StoredWheel) -> None:
+        for check in (self.check, *self.more):
+            check(stored)
+
+
+def _pull(exchange: _Exchange, fingerprint: str) -> Exchanged:
     try:
-        return _pull_sound(store, remote, fingerprint, progress, check)
+        return _pull_sound(exchange, fingerprint)
     except (*NOT_SOUND, ProvenanceError) as fault:
         return Exchanged(fingerprint=fingerprint, result="not kept", fault=fault)
 
 
-def _pull_sound(store: Store, remote: RemoteStore, fingerprint: str, progress: Progress, check: Check) -> Exchanged:
+def _pull_sound(exchange: _Exchange, fingerprint: str) -> Exchanged:
+    store, remote = exchange.store, exchange.remote
     entry = remote.look(fingerprint)
     if entry is None:
         absent = RemoteStoreError(f"{remote.url} has no wheel of fingerprint {fingerprint}")
         return Exchanged(fingerprint=fingerprint, result="not there", fault=absent)
-    with store.claim(fingerprint, progress):
+    with store.claim(fingerprint, exchange.progress):
         mine = store.find(fingerprint)
-        if mine is None:
-            progress.phase("fetching", entry.file)
-            fetch_into(store, remote, entry, progress, check)
+        if mine is not None and mine.sha256 != entry.sha256:
+            result = "another wheel of this fingerprint is here, and stays"
+            return Exchanged(fingerprint=fingerprint, name=entry.file, result=result)
+        # The same wheel may have been signed there since, and is then fetched as a whole: each entry is whole.
+        if mine is None or any(mine.companion(name) is None for name in remote.beside(entry)):
+            exchange.progress.phase("fetching", entry.file)
+            fetch_into(store, remote, entry, exchange.progress, exchange.require)
             return Exchanged(fingerprint=fingerprint, name=entry.file, result="fetched and checked", moved=True)
-    same = mine.sha256 == entry.sha256
-    result = "here already" if same else "another wheel of this fingerprint is here, and stays"
-    return Exchanged(fingerprint=fingerprint, name=entry.file, result=result)
+        for check in exchange.more:
+            check(mine)
+    return Exchanged(fingerprint=fingerprint, name=entry.file, result="here already")

@@ -33,6 +33,7 @@ class Pushed(Enum):
 
     UPLOADED = "uploaded"
     THERE = "there already"
+    COMPLETED = "there already, and signed since"
     OTHER = "another wheel of this fingerprint is there, and stays"
     MENDED = "uploaded in place of a damaged one"
 
@@ -149,8 +150,17 @@ class RemoteStore:
                 why=f"the record says sha256 {entry.sha256}\nwhat came has   sha256 {found}",
                 remedy="Push it again from a machine that has it; find out who changed it.",
             )
-        beside = {name: self._read_small(entry.fingerprint, entry.sha256, name) for name in COMPANIONS}
-        return stored, {name: content for name, content in beside.items() if content is not None}
+        return stored, self.beside(entry)
+
+    def beside(self, entry: RemoteEntry) -> dict[str, bytes]:
+        """Read what lies beside a wheel, by name.
+
+        Raises:
+            RemoteStoreError: it cannot be reached.
+            StoredWheelError: a file is too large for what it should be.
+        """
+        found = {name: self._read_small(entry.fingerprint, entry.sha256, name) for name in COMPANIONS}
+        return {name: content for name, content in found.items() if content is not None}
 
     def _download(self, entry: RemoteEntry, target: Path, progress: Progress) -> str:
         """Copy a wheel, but no more of it than its record promises; gives the hash of what came."""
@@ -170,7 +180,7 @@ class RemoteStore:
         return digest.hexdigest()
 
     def push(self, fingerprint: str, stored: StoredWheel) -> Pushed:
-        """Put a wheel there unless there is one; the first wheel of a fingerprint stays.
+        """Put a wheel there unless there is one; the first one of a fingerprint stays, and so does what is beside it.
 
         Raises:
             RemoteStoreError: it cannot be reached or written.
@@ -184,17 +194,27 @@ class RemoteStore:
         there = self._look_if_sound(fingerprint)
         mine = RemoteEntry(fingerprint=fingerprint, record=stored.record)
         if isinstance(there, RemoteEntry):
-            return Pushed.THERE if there.sha256 == mine.sha256 else Pushed.OTHER
+            if there.sha256 != mine.sha256:
+                return Pushed.OTHER
+            return Pushed.COMPLETED if self._push_beside(mine, stored, replace=False) else Pushed.THERE
         place.put(stored.wheel, self._path(mine, mine.file))
-        for name in COMPANIONS:
-            if (content := stored.companion(name)) is not None:
-                place.write(content, self._path(mine, name), replace=True)
+        self._push_beside(mine, stored, replace=True)
         damaged = there is False
         if place.write(record_text(stored.record).encode(), place.path(fingerprint, RECORD), replace=damaged):
             return Pushed.MENDED if damaged else Pushed.UPLOADED
         # Another machine was faster between our look and now.
         other = self.look(fingerprint)
         return Pushed.THERE if other is None or other.sha256 == mine.sha256 else Pushed.OTHER
+
+    def _push_beside(self, entry: RemoteEntry, stored: StoredWheel, *, replace: bool) -> bool:
+        """Put there what lies beside a wheel; gives whether anything of it was new."""
+        mine = {name: stored.companion(name) for name in COMPANIONS}
+        written = [
+            self._place.write(content, self._path(entry, name), replace=replace)
+            for name, content in mine.items()
+            if content is not None
+        ]
+        return any(written)
 
     def _look_if_sound(self, fingerprint: str) -> RemoteEntry | bool | None:
         """Give an entry whose wheel is there in full length; False if one is damaged, None if there is none."""

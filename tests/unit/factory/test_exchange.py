@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ from fake_tools import PLAIN_TAG, give
 from listening import Heard
 
 from cudawheel.audit import report
-from cudawheel.errors import UsageError
+from cudawheel.errors import ProvenanceError, UsageError
 from cudawheel.factory.checking import check_store
 from cudawheel.factory.exchange import pull_all, push_all, signed_by
 from cudawheel.factory.factory import make_wheel
 from cudawheel.factory.request import BuildRequest
-from cudawheel.factory.stranger import require_sound
 from cudawheel.provenance.envelope import IN_STORE
 from cudawheel.provenance.keys import PUBLIC, PrivateKey, new_key
-from cudawheel.store.remote import RemoteStore
+from cudawheel.store.remote import Pushed, RemoteStore
 from cudawheel.store.store import Store, StoredWheel
 from cudawheel.store.stored import COMPANIONS
 from cudawheel.wheel.rewrite import Changes, rewrite
@@ -297,7 +295,7 @@ def test_where_a_signature_is_required_only_signed_wheels_are_taken(
             remote,
             [fingerprint],
             Heard(),
-            partial(require_sound, more=signed_by([public(key)])),
+            more=signed_by([public(key)]),
         )
         assert (done.moved, done.fault is None) == (taken, taken)
     assert make_wheel(replace(elsewhere, trusted=(public(mine),)), Heard()).cached
@@ -312,3 +310,25 @@ def test_a_wheel_that_nobody_signed_is_not_taken_where_a_signature_is_required(
     elsewhere: BuildRequest, keys: tuple[PrivateKey, PrivateKey]
 ) -> None:
     assert not make_wheel(replace(elsewhere, trusted=(public(keys[0]),)), Heard()).cached
+
+
+def test_a_signature_that_came_later_follows_the_wheel(
+    pushed: Path, asked: BuildRequest, keys: tuple[PrivateKey, PrivateKey], tmp_path: Path
+) -> None:
+    remote, fingerprint = RemoteStore(str(pushed.parent)), pushed.name
+    elsewhere, required = Store(tmp_path / "pulled"), signed_by([public(keys[0])])
+    assert next(pull_all(elsewhere, remote, [fingerprint], Heard())).moved
+    # A wheel that is here already is held to what is required all the same.
+    (unsigned,) = pull_all(elsewhere, remote, [fingerprint], Heard(), more=required)
+    assert isinstance(unsigned.fault, ProvenanceError)
+
+    make_wheel(replace(asked, signing_key=keys[0].path), Heard())
+    mine = Store(asked.cache / "store")
+    assert [next(push_all(mine, remote, [fingerprint])).result for _ in range(2)] == [
+        Pushed.COMPLETED.value,
+        Pushed.THERE.value,
+    ]
+    (signed,) = pull_all(elsewhere, remote, [fingerprint], Heard(), more=required)
+    assert (signed.moved, signed.fault) == (True, None)
+    (again,) = pull_all(elsewhere, remote, [fingerprint], Heard(), more=required)
+    assert (again.moved, again.fault) == (False, None)
