@@ -56,6 +56,7 @@ def command(
 
     Wheels that come in meanwhile are offered at once. What is not sound is not offered, and named on standard error.
     """
+    _require_extra()
     live = LiveIndex(Scanner(wheelhouse.absolute()), _tell_finding)
     app = IndexApp(
         live,
@@ -73,15 +74,25 @@ def command(
         _run(app, listener)
 
 
-def _run(app: IndexApp, listener: socket.socket) -> None:
+def _require_extra() -> None:
+    """Let pass where the server is installed: nothing should look as if it ran that does not.
+
+    Raises:
+        ExtraMissingError: it is not.
+    """
     try:
-        import uvicorn  # noqa: PLC0415 - an extra
+        import uvicorn  # noqa: F401, PLC0415 - an extra
     except ImportError as error:
         raise ExtraMissingError(
             "serve needs uvicorn, and it is not installed",
             why=str(error),
             remedy='pip install "cudawheel[index]"; `cudawheel index export` does without.',
         ) from error
+
+
+def _run(app: IndexApp, listener: socket.socket) -> None:
+    import uvicorn  # noqa: PLC0415 - as above
+
     config = uvicorn.Config(
         app,
         lifespan="on",
@@ -135,6 +146,8 @@ def _show(live: LiveIndex, listener: socket.socket) -> None:
         wheels = sum(len(project.files) for project in channel.projects.values())
         what = f"{len(channel.projects)} projects, {wheels} wheels"
         out.print(f"{address}/{channel.folder}  {what}{'' if name != OVERALL else ', every channel'}", markup=False)
+    if not any(channel.projects for channel in live.index.channels.values()):
+        _tell("no wheel can be offered yet; what `cudawheel build` puts there will be")
     out.file.flush()
 
 

@@ -183,7 +183,9 @@ class IndexApp:
             page = self._page((name, channel_name, form), project, lambda: project_page(project, channel, form), wanted)
             return page, ""
         if self._is_ours(name):
-            return Answer.of_text(404, f"{name} is a project of this index, and has no wheel here"), ""
+            channels = ", ".join(filter(None, self._live.index.channels))
+            text = f"{name} is a name of this index, and has no wheel in this channel; there are {channels or 'none'}"
+            return Answer.of_text(404, text), ""
         if self._upstream is None:
             return _not_found(), ""
         return await self._from_upstream(self._upstream, name, form, wanted)

@@ -16,6 +16,7 @@ from cudawheel.index.yanking import ENDING, read_reason
 
 _WHEEL = ".whl"
 _VERDICT = ".verified/"
+_README = "README.md"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -195,8 +196,11 @@ def _sort_in(entry: os.DirEntry[str], folder: str, listing: _Listing) -> str:
 def _stray(path: str, listing: _Listing) -> str:
     """Say why a file that is no wheel should not be here; empty where it belongs to a wheel beside it.
 
-    Such are `NAME.whl.json` and the like, and what `cudawheel verify` puts into the folder `NAME.verified`.
+    Such are `NAME.whl.json` and the like, and what `cudawheel verify` puts into the folder `NAME.verified`. And a
+    README may say what the folder is for.
     """
+    if path == _README:
+        return ""
     for separator in (f"{_WHEEL}.", _VERDICT):
         stem, found, _ = path.partition(separator)
         if found and f"{stem}{_WHEEL}" in listing.wheels:

@@ -69,10 +69,10 @@ def test_a_wheel_that_is_still_being_copied(house: House, tmp_path: Path) -> Non
 
 
 def test_nothing_is_told_twice(house: House) -> None:
-    (house.folder / "README.md").write_text("stray")
+    (house.folder / "notes.md").write_text("stray")
     house.live.refresh()
     house.live.refresh()
-    assert house.findings == [Finding("README.md", "not a wheel")]
+    assert house.findings == [Finding("notes.md", "not a wheel")]
 
 
 def test_a_wheelhouse_that_vanishes_keeps_its_last_state(house: House) -> None:

@@ -157,7 +157,7 @@ def test_stray_files_are_named(house: Path) -> None:
     make_wheel(house)
     (house / "gone-1.0.verified").mkdir()
     (house / "gone-1.0.verified" / "verdict.json").write_text("{}")
-    for name in ("README.md", "demo-ext-1.0.tar.gz", "gone-1.0-py3-none-any.whl.yanked", "sub.whl.json"):
+    for name in ("notes.md", "demo-ext-1.0.tar.gz", "gone-1.0-py3-none-any.whl.yanked", "sub.whl.json"):
         (house / name).write_text("stray")
     (house / ".hidden.whl").write_text("being written")
     (house / ".new").mkdir()
@@ -166,7 +166,7 @@ def test_stray_files_are_named(house: Path) -> None:
     assert names_in(survey) == ["demo_ext-1.0-py3-none-any.whl"]
     assert reasons(survey) == dict.fromkeys(
         [
-            "README.md",
+            "notes.md",
             "demo-ext-1.0.tar.gz",
             "gone-1.0-py3-none-any.whl.yanked",
             "gone-1.0.verified/verdict.json",
@@ -337,3 +337,9 @@ def test_a_wheel_that_changes_while_it_is_read(house: Path, monkeypatch: pytest.
     assert names_in(survey) == []
     assert "being written" in reasons(survey)[wheel.name]
     assert survey.unsettled
+
+
+def test_a_readme_of_the_folder_is_no_stray(tmp_path: Path) -> None:
+    for name in ("README.md", "notes.md"):
+        (tmp_path / name).write_text("Wheels.\n", encoding="utf-8")
+    assert [Path(finding.path).name for finding in Scanner(tmp_path).scan().findings] == ["notes.md"]
