@@ -21,6 +21,10 @@ Call = Callable[..., tuple[int, str, str]]
 def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """Have the command look at a machine of files instead of this one."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(16)))
+    # The machine of files lies on this one's disk, which may be nearly full.
+    monkeypatch.setattr(
+        os, "statvfs", lambda _path: os.statvfs_result((4096, 4096, 1 << 28, 1 << 27, 1 << 27, *[1] * 5))
+    )
     monkeypatch.setenv("CUDAWHEEL_CACHE", "/home/ada/.cache/cudawheel")
 
     def use_(name: str) -> None:

@@ -102,16 +102,12 @@ def test_every_checked_in_recipe_loads_and_plans_for_every_source(path: Path) ->
         assert len(plan.variants) == len(recipe.matrix.python) * len(others)
         variant = plan.choose(machine).variant
         assert variant is not None
-        assert [str(capability) for capability in variant.capabilities.cubins] == [
-            "7.5",
-            "8.0",
-            "8.6",
-            "8.9",
-            "9.0",
-            "10.0",
-            "12.0",
-        ]
-        assert [str(capability) for capability in variant.capabilities.ptx] == ["12.0"]
+        cubins = [str(capability) for capability in variant.capabilities.cubins]
+        # Its kernels need Ampere, and are compiled for one capability of a generation.
+        smaller = path.stem == "flash-attn"
+        all_of_cuda_13 = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+        assert cubins == (["8.0", "9.0", "10.0", "12.0"] if smaller else all_of_cuda_13)
+        assert [str(capability) for capability in variant.capabilities.ptx] == ([] if smaller else ["12.0"])
 
 
 def test_there_are_recipes_to_load() -> None:
