@@ -138,8 +138,19 @@ def test_torch_releases_as_the_package_index_has_them() -> None:
     assert min(torch_releases()) == TorchVersion(2, 8)
 
 
+# As read by setup.py of torchcodec, of faiss-cpu, of many, of a binding of ggml, and of natten.
+@pytest.mark.parametrize("name", ["ENABLE_CUDA", "FAISS_ENABLE_GPU", "FORCE_CUDA", "GGML_CUDA", "NATTEN_CUDA_ARCH"])
+def test_a_recipe_may_set_the_switches_that_packages_read(name: str) -> None:
+    assert [pattern for pattern in recipe_environment_patterns() if fnmatchcase(name, pattern)]
+
+
 @pytest.mark.parametrize(
-    "name", ["PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "CUDA_HOME", "CC", "CXX", "HOME", "PIP_INDEX_URL"]
+    "name",
+    [
+        *("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "CC", "CXX", "HOME", "PIP_INDEX_URL", "MAX_JOBS"),
+        *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUDACXX", "CUDAARCHS", "TORCH_CUDA_ARCH_LIST"),
+        *("CUDAWHEEL_CUDA_HOME", "NVCC_PREPEND_FLAGS", "NVCC_CCBIN", "CMAKE_CUDA_COMPILER"),
+    ],
 )
 def test_no_pattern_lets_a_recipe_reach_the_toolchain(name: str) -> None:
     assert not [pattern for pattern in recipe_environment_patterns() if fnmatchcase(name, pattern)]

@@ -77,6 +77,9 @@ def test_torchs_list_that_is_overwritten_is_a_doubt_and_one_that_yields_is_none(
         ("os.getenv('FORCE_CUDA', '0') == '1'", {"FORCE_CUDA": "1"}),
         ("os.environ.get('X_BUILD_CUDA', 'OFF') == 'ON'", {"X_BUILD_CUDA": "ON"}),
         ("os.getenv('X_FORCE_BUILD', 'FALSE') == 'TRUE'", {"X_FORCE_BUILD": "TRUE"}),
+        ("os.getenv('ENABLE_CUDA', '') == 'ON'", {"ENABLE_CUDA": "ON"}),
+        ("os.getenv('X_ENABLE_GPU', '0') == '1'", {"X_ENABLE_GPU": "1"}),
+        ("os.getenv('X_CUDA', '0') == '1'", {"X_CUDA": "1"}),
         ("os.getenv('X_WITH_CUDA', '1') == '1'", {}),
         ("os.getenv('BUILD_NO_CUDA', '0') == '1'", {}),
         ("os.getenv('BUILD_NO_CUDA', '1') == '1'", {"BUILD_NO_CUDA": "0"}),
@@ -91,7 +94,7 @@ def test_switches_for_cuda_are_turned_on_and_nothing_else(read, code: str, envir
 
 
 def test_a_switch_that_a_recipe_may_not_set_is_a_doubt(read) -> None:
-    found = find_switches(read(with_setup("os.getenv('ODD_CUDA', '0') == '1'\n")))
+    found = find_switches(read(with_setup("os.getenv('CUDA_ODD', '0') == '1'\n")))
     assert found.environment == {}
     assert [doubt.field for doubt in found.doubts] == ["build.environment"]
 
