@@ -6,6 +6,7 @@ Each runs in a process of its own, with the environment's own Python, so that on
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,8 @@ _IMPORT = (
     "for name in sys.argv[1:]: importlib.import_module(name)\n"
 )
 _SECONDS, _RECONSTRUCTION_SECONDS = 60.0, 300.0
-_AT_ONCE = 2
+# An import keeps about one core busy and loads torch again, most of a GiB.
+_AT_ONCE = min(8, max(2, (os.cpu_count() or 1) // 2))
 # The gyroid is small and has handles: a mesh of it that comes out has been through every stage.
 _SCENE, _RESOLUTION = "gyroid", "64"
 _MESH = "mesh.obj"
