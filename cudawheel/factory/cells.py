@@ -18,6 +18,7 @@ from cudawheel.plan.contradictions import require_consistent
 from cudawheel.plan.plan import Cell
 from cudawheel.plan.selectors import Selector
 from cudawheel.recipe.loading import load_recipe
+from cudawheel.recipe.sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,19 @@ class FleetCell:
         """All cells that are done with when this wheel serves them."""
         return (self.identifier, *(other.identifier for other in self.others))
 
+    def installs(self, wheel: Path) -> bool:
+        """Whether a wheel serves this cell, by what its name says: its tags, and which torch it promises.
+
+        A source that went out of reach after the cells were put together, or came back, may promise less.
+        """
+        torch, abi = self.variant.torch, self.variant.abi
+        promised = f".torch.{abi.promised(torch)}" if torch is not None and abi is not None else ""
+        local = parse_wheel_filename(wheel.name)[1].local or ""
+        return local.endswith(promised) and runs_on(wheel, self.variant.python)
+
     def served_by(self, wheel: Path) -> tuple[FleetCell, ...]:
-        """Give those of the other cells whose Python installs a wheel, by the tags in its name."""
-        return tuple(cell for cell in self.others if runs_on(wheel, cell.variant.python))
+        """Give those of the other cells that a wheel serves."""
+        return tuple(cell for cell in self.others if cell.installs(wheel))
 
     def without_first(self) -> FleetCell | None:
         """Give the wheel for the other cells alone, built for the first of them; None where there are none."""
@@ -55,7 +66,7 @@ class FleetCell:
 
         The lowest Python comes first, since a wheel of the limited API serves all that are higher.
         """
-        left = [cell for cell in self.others if not runs_on(wheel, cell.variant.python)]
+        left = [cell for cell in self.others if not cell.installs(wheel)]
         if not left:
             return None
         first = min(left, key=lambda cell: cell.variant.python)
@@ -74,7 +85,9 @@ def runs_on(wheel: Path, python: PythonVersion) -> bool:
     return any((tag.interpreter, tag.abi) in pairs for tag in tags)
 
 
-def fleet_cells(request: BuildRequest, selector: Selector | None = None) -> tuple[FleetCell, ...]:
+def fleet_cells(
+    request: BuildRequest, selector: Selector | None = None, source: Source | None = None
+) -> tuple[FleetCell, ...]:
     """Say which wheels a request for a whole matrix comes to, in the order of the plan.
 
     Where the recipe promises torch's stable ABI, one wheel may serve every torch whose CUDA has the same major version
@@ -83,6 +96,7 @@ def fleet_cells(request: BuildRequest, selector: Selector | None = None) -> tupl
     Args:
         request: what a person asks for; its selection narrows the matrix.
         selector: narrows it further, by identifiers.
+        source: that of the recipe's sources which is built; None for the first that may be tried.
 
     Raises:
         RecipeError: cells of the recipe contradict each other.
@@ -92,7 +106,7 @@ def fleet_cells(request: BuildRequest, selector: Selector | None = None) -> tupl
     """
     loaded = load_recipe(request.recipe)
     require_consistent(loaded)
-    first = Job(request, loaded, candidates(loaded, request.source)[0])
+    first = Job(request, loaded, source or candidates(loaded, request.source)[0])
     plan = (selector or Selector()).choose(first.plan)
     if not plan.variants:
         plan.choose(request.machine)  # says why

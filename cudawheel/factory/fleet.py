@@ -21,7 +21,8 @@ from cudawheel.factory.job import Job
 from cudawheel.factory.journal import Journal
 from cudawheel.factory.making import open_jobserver
 from cudawheel.factory.request import BuildRequest
-from cudawheel.model.progress import Progress
+from cudawheel.factory.sourcing import expected_source
+from cudawheel.model.progress import Progress, Silent
 from cudawheel.plan.selectors import Selector
 from cudawheel.process import end_all
 from cudawheel.recipe.loading import load_recipe
@@ -52,13 +53,17 @@ class FleetRequest:
         """Where the failures of this recipe are remembered."""
         return Journal(self.request.cache, self.request.recipe)
 
-    def cells(self) -> tuple[FleetCell, ...]:
+    def cells(self, progress: Progress | None = None) -> tuple[FleetCell, ...]:
         """Give the wheels that are to be made, in the order of the plan; raises as `fleet_cells` does.
+
+        Args:
+            progress: told which source is being fetched, where what the matrix comes to depends on that.
 
         Raises:
             SelectionError: those that failed last are asked for, and none did.
         """
-        cells = fleet_cells(self.request, self.selector)
+        source = expected_source(self.request, self.selector, progress or Silent())
+        cells = fleet_cells(self.request, self.selector, source)
         if not self.retry_failed:
             return cells
         failures = self.journal.failures()
@@ -92,7 +97,7 @@ def make_all(
         CapabilityError: none for want of the capabilities.
     """
     fleet = asked if isinstance(asked, FleetRequest) else FleetRequest(request=asked)
-    cells = fleet.cells()
+    cells = fleet.cells(progress)
     for cell in cells:
         if cell.others:
             abi = f"{cell.variant.abi}: one wheel may serve {len(cell.identifiers)} cells"

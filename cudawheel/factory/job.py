@@ -12,7 +12,7 @@ import cudawheel
 from cudawheel.builder.identity import describe
 from cudawheel.builder.lock import LockedBuild, find_locked, lock_path
 from cudawheel.builder.tree import tree_hash
-from cudawheel.errors import SourceUnreachableError
+from cudawheel.errors import CapabilityError, PlanError, SourceUnreachableError
 from cudawheel.factory.import_check import find_check
 from cudawheel.factory.request import BuildRequest
 from cudawheel.files import sha256_of
@@ -124,6 +124,7 @@ def first_known(jobs: list[Job], find: Callable[[str], _Found | None]) -> tuple[
 def _look_up(job: Job, find: Callable[[str], _Found | None]) -> _Found | None:
     try:
         return find(job.fingerprint)
-    except SourceUnreachableError:
-        # The folder of a path source is missing, which counts once it is this source's turn.
+    except (SourceUnreachableError, PlanError, CapabilityError):
+        # The folder of a path source is missing, or a fallback cannot be built for what is asked: both count once it
+        # is this source's turn.
         return None
