@@ -3,9 +3,10 @@
     python benchmarks/density.py --resolution 256 --json density.json
 
 The original's way asks each point of the grid: three samples of 40 features, put together, through the decoder, in
-chunks of 8192 points by default. Both its chunks and one chunk for all are timed. cudawheel's way is timed with its
-default and with portions of 2^14 to 2^24 points. All in float32, TF32 off; how far each way lies from float64 is
-measured at some of the points. Prints a line a way, and ratios; `--json FILE` keeps all of it.
+chunks of 8192 points by default. Both its chunks and one chunk for all are timed. cudawheel's way is timed as one
+kernel, and layer by layer with the default and with portions of 2^14 to 2^24 points. All in float32, TF32 off; how far
+each way lies from float64 is measured at some of the points. Prints a line a way, and ratios; `--json FILE` keeps all
+of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from cudawheel.triposr.field import TriplaneField
 from cudawheel.triposr.grid import density_on_grid, grid_points
 from cudawheel.triposr.precision import full_float32
 
-OURS = "ours"
+OURS = "one kernel"
 CHUNK = 8192
 FEATURES, SIDE, WIDTH, DEPTH, RADIUS = 40, 64, 64, 9, 0.87
 CHECKED_POINTS = 20_000
@@ -137,10 +138,12 @@ def main() -> None:
     ways: dict[str, Callable[[], Tensor]] = {
         f"original, chunks of {CHUNK}": partial(original_density, field, points, CHUNK),
         "original, one chunk": partial(original_density, field, points, len(points)),
-        OURS: partial(density_on_grid, field, size),
+        OURS: partial(density_on_grid, field, size, tell=print),
+        "layer by layer": partial(density_on_grid, field, size, fused=False),
     }
     for power in map(int, chosen.portions.split(",")):
-        ways[f"ours, 2^{power} points"] = partial(density_on_grid, field, size, chunk_size=1 << power)
+        portions = partial(density_on_grid, field, size, chunk_size=1 << power, fused=False)
+        ways[f"layer by layer, 2^{power} points"] = portions
     with full_float32():
         results = in_turns(ways, device=device, rounds=chosen.rounds)
         # Beside the timing, since that throws results away. What failed there is not tried again.

