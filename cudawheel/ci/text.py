@@ -28,7 +28,7 @@ def to_yaml(document: Mapping[str, Any], command: str) -> str:
         raise ExtraMissingError(
             "writing workflows needs ruamel.yaml, which is not installed",
             why=str(error),
-            remedy="pip install 'cudawheel[ci]'",
+            extra="ci",
         ) from error
     writer = YAML()
     writer.width = _WIDEST

@@ -24,7 +24,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Modules without which nothing works, and the packages of the extra that bring them.
 _NEEDED = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "yaml": "pyyaml"}
-_INSTALL = 'pip install "cudawheel[triposr]"'
 
 _RESOLUTION, _TEXTURE_RESOLUTION, _VIEWS = 256, 2048, 30
 
@@ -234,7 +233,7 @@ def _extra() -> Iterator[None]:
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ExtraMissingError(
-            "reconstruct needs packages that are not installed", why=", ".join(missing), remedy=_INSTALL
+            "reconstruct needs packages that are not installed", why=", ".join(missing), extra="triposr"
         )
     try:
         yield
@@ -242,5 +241,6 @@ def _extra() -> Iterator[None]:
         raise ExtraMissingError(
             "a package that reconstruct needs cannot be imported",
             why=str(error),
-            remedy=f"{_INSTALL} --force-reinstall",
+            extra="triposr",
+            otherwise="where it is installed, the same with --force-reinstall.",
         ) from error

@@ -86,7 +86,8 @@ def _require_extra() -> None:
         raise ExtraMissingError(
             "serve needs uvicorn, and it is not installed",
             why=str(error),
-            remedy='pip install "cudawheel[index]"; `cudawheel index export` does without.',
+            extra="index",
+            otherwise="`cudawheel index export`, which does without, and a web server of your own.",
         ) from error
 
 
@@ -144,11 +145,15 @@ def _show(live: LiveIndex, listener: socket.socket) -> None:
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     for name, channel in live.index.channels.items():
         wheels = sum(len(project.files) for project in channel.projects.values())
-        what = f"{len(channel.projects)} projects, {wheels} wheels"
+        what = f"{_counted(len(channel.projects), 'project')}, {_counted(wheels, 'wheel')}"
         out.print(f"{address}/{channel.folder}  {what}{'' if name != OVERALL else ', every channel'}", markup=False)
     if not any(channel.projects for channel in live.index.channels.values()):
         _tell("no wheel can be offered yet; what `cudawheel build` puts there will be")
     out.file.flush()
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _tell_request(served: Served) -> None:

@@ -144,7 +144,7 @@ def require_cibuildwheel() -> None:
         raise ExtraMissingError(
             "builds in containers need cibuildwheel, which is not installed",
             why=f"{sys.executable} finds no module `cibuildwheel`",
-            remedy="pip install 'cudawheel[container]'",
+            extra="container",
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Environment, Extension, TorchTrial
 from cudawheel.doctor.world import World
+from cudawheel.errors import install_command
 from cudawheel.process import Finished
 
 _ASK_TORCH = (
@@ -145,7 +146,7 @@ def diagnose_reconstruction(trial: Trial) -> Finding:
         severity=Severity.PROBLEM,
         found=f"no {trial.name}: {trial.fault}",
         remedy=(
-            'pip install "cudawheel[triposr]", and the wheel with the marching cubes; then:',
+            f"{install_command('triposr')}, and the wheel with the marching cubes; then:",
             f"cudawheel reconstruct --scene {_SCENE}",
         ),
     )

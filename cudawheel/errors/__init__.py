@@ -8,7 +8,13 @@ by a test and a number is never given to another meaning.
 from __future__ import annotations
 
 from cudawheel.errors.answers import NothingKnownError, ProblemFoundError, WarningFoundError
-from cudawheel.errors.base import CudawheelError, ExtraMissingError, InterruptedBuildError, UsageError
+from cudawheel.errors.base import (
+    CudawheelError,
+    ExtraMissingError,
+    InterruptedBuildError,
+    UsageError,
+    install_command,
+)
 from cudawheel.errors.builds import (
     BuildError,
     ContainerEngineError,
@@ -130,4 +136,5 @@ __all__ = [
     "WheelError",
     "WorkerPlatformError",
     "WrongWheelError",
+    "install_command",
 ]

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import ClassVar
+from urllib.parse import unquote, urlsplit
+
+
+def install_command(extra: str) -> str:
+    """Give the command that adds an extra to the cudawheel that runs, where it came from: an index, or a folder.
+
+    Args:
+        extra: its name; empty installs cudawheel anew.
+
+    Source: PEP 610, whose direct_url.json names the folder.
+    """
+    try:
+        recorded = json.loads(distribution("cudawheel").read_text("direct_url.json") or "{}")
+        place = urlsplit(recorded["url"])
+        editable = ["-e"] if recorded["dir_info"].get("editable") else []
+        source = unquote(place.path)
+    except (PackageNotFoundError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        editable, source = [], "cudawheel"
+    return shlex.join(["pip", "install", *editable, f"{source}[{extra}]" if extra else source])
 
 
 class CudawheelError(Exception):
@@ -35,10 +57,21 @@ class UsageError(CudawheelError):
 
 
 class ExtraMissingError(CudawheelError):
-    """A command needs packages that an extra of cudawheel brings, and they are not installed."""
+    """A command needs packages that an extra of cudawheel brings, and they are not installed.
+
+    Args:
+        what: what happened.
+        why: what was found.
+        extra: the extra that brings them.
+        otherwise: what can be done instead.
+    """
 
     exit_code = 30
     title = "extra not installed"
+
+    def __init__(self, what: str, *, why: str = "", extra: str, otherwise: str = "") -> None:
+        remedy = f"{install_command(extra)}; or {otherwise}" if otherwise else install_command(extra)
+        super().__init__(what, why=why, remedy=remedy)
 
 
 class InterruptedBuildError(CudawheelError):

@@ -182,7 +182,7 @@ def connect(address: str, run: str, post: Callable[[Message], None]) -> Iterator
         from distributed import Client  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ExtraMissingError(
-            "--scheduler needs packages that are not installed", why=str(error), remedy="pip install 'cudawheel[farm]'"
+            "--scheduler needs packages that are not installed", why=str(error), extra="farm"
         ) from error
     with _quiet_logs():
         try:

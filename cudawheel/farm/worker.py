@@ -50,7 +50,7 @@ def serve(scheduler: str, offer: Offer, *, name: str = "") -> None:
         from distributed import Nanny  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ExtraMissingError(
-            "a worker needs packages that are not installed", why=str(error), remedy="pip install 'cudawheel[farm]'"
+            "a worker needs packages that are not installed", why=str(error), extra="farm"
         ) from error
 
     async def until_it_ends() -> None:

@@ -42,7 +42,8 @@ class Upstream:
             raise ExtraMissingError(
                 "an upstream index needs simple-repository, and it is not installed",
                 why=str(error),
-                remedy='pip install "cudawheel[index]", with Python 3.11 or later; or leave --upstream out.',
+                extra="index",
+                otherwise="leave --upstream out; it needs Python 3.11 or later.",
             ) from error
         self._absent = errors.PackageNotFoundError
         self._client = httpx.AsyncClient(follow_redirects=True, timeout=_SECONDS)

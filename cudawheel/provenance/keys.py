@@ -191,5 +191,5 @@ def _libraries() -> Iterator[None]:
         raise ExtraMissingError(
             "signatures need a package that is not installed",
             why=str(missing),
-            remedy="Install it: pip install 'cudawheel[sign]'.",
+            extra="sign",
         ) from missing

@@ -179,7 +179,7 @@ def open_place(url: str) -> Place:
         raise ExtraMissingError(
             f"{parts.scheme}:// needs packages that are not installed",
             why=str(error),
-            remedy=f"pip install 'cudawheel[{extra}]'" if extra else "Install cudawheel again.",
+            extra=extra,
         ) from error
     return Place(url=_without_password(url), kind=kind, files=files, root=root.rstrip("/"))
 

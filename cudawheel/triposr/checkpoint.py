@@ -235,7 +235,8 @@ def _from_hub(name: str, file: str, revision: str | None) -> Path:
     except ImportError as error:
         raise ExtraMissingError(
             f"{name} is on a hub, and huggingface-hub is not installed",
-            remedy="pip install huggingface-hub, or name a folder with the weights.",
+            extra="triposr",
+            otherwise="name a folder with the weights.",
         ) from error
     try:
         return Path(hf_hub_download(name, file, revision=revision))

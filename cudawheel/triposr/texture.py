@@ -118,7 +118,8 @@ def _unwrapped(
         raise ExtraMissingError(
             "a texture needs xatlas, and it is not installed",
             why=str(error),
-            remedy='pip install "cudawheel[triposr-texture]", or leave --bake-texture out: vertices have colours.',
+            extra="triposr-texture",
+            otherwise="leave --bake-texture out: vertices have colours.",
         ) from error
     atlas = xatlas.Atlas()
     atlas.add_mesh(vertices, faces.astype(np.uint32))

@@ -233,7 +233,7 @@ def test_options_out_of_range(words: list[str], call: Call) -> None:
 def test_an_extra_that_is_not_installed(module: str, package: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     find = reconstruct.importlib.util.find_spec
     monkeypatch.setattr(reconstruct.importlib.util, "find_spec", lambda name: None if name == module else find(name))
-    refused(call("--scene", "chair"), 30, package, 'pip install "cudawheel[triposr]"')
+    refused(call("--scene", "chair"), 30, package, "pip install", "[triposr]")
 
 
 def test_a_package_that_cannot_be_imported(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
