@@ -10,11 +10,12 @@ import base64
 import hashlib
 import io
 import zipfile
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
 import cudawheel
-from cudawheel.builder.tree import source_files
+from cudawheel.builder.tree import source_files, tree_hash
 from cudawheel.files import write_atomically
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -22,15 +23,31 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def own_wheel(folder: Path) -> Path:
     """Write `cudawheel-X-py3-none-any.whl` into a subfolder named by its content, unless it lies there already."""
+    name, content = _whole()
+    path = folder / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return path
+
+
+@cache
+def own_code() -> str:
+    """Hash the code of this cudawheel, which is part of every fingerprint; gives 64 hex digits.
+
+    It is read once: what runs is what was there at the start, and a matrix asks for it with every cell.
+    """
+    return tree_hash(Path(cudawheel.__file__).parent)
+
+
+@cache
+def _whole() -> tuple[str, bytes]:
+    """Give path and content of the wheel; once, as it lies beside every wheel that is delivered."""
     version = distribution("cudawheel").version
     members = _members(f"cudawheel-{version}.dist-info")
     # RECORD, the last of them, holds the hashes of all others.
     record = next(reversed(members.values()))
-    path = folder / hashlib.sha256(record).hexdigest()[:16] / f"cudawheel-{version}-py3-none-any.whl"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _pack(members))
-    return path
+    return f"{hashlib.sha256(record).hexdigest()[:16]}/cudawheel-{version}-py3-none-any.whl", _pack(members)
 
 
 def _members(info: str) -> dict[str, bytes]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import cudawheel
 from cudawheel.builder.identity import describe
 from cudawheel.builder.lock import LockedBuild, find_locked, lock_path
-from cudawheel.builder.tree import tree_hash
+from cudawheel.builder.own_wheel import own_code
 from cudawheel.errors import CapabilityError, PlanError, SourceUnreachableError
 from cudawheel.factory.import_check import find_check
 from cudawheel.factory.request import BuildRequest
@@ -80,7 +78,7 @@ class Job:
         tools = {
             "toolchain": self.request.toolchain,
             "host_compiler": f"{compiler.family} {compiler.version}",
-            "cudawheel": tree_hash(Path(cudawheel.__file__).parent),
+            "cudawheel": own_code(),
         }
         check = find_check(self.loaded)
         if check is not None:

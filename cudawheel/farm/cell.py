@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import cudawheel.errors
-from cudawheel.builder.tree import tree_hash
 from cudawheel.data import capability_names
 from cudawheel.errors import BuildError, CudawheelError
 from cudawheel.factory.request import BuildRequest
@@ -196,11 +195,6 @@ def error_from_plain(plain: Mapping[str, str], *, where: str = "") -> CudawheelE
         kind = BuildError
     why = "\n".join(filter(None, (plain.get("why", ""), f"on the worker {where}" if where else "")))
     return kind(plain.get("what", "a worker failed"), why=why, remedy=plain.get("remedy", ""))
-
-
-def own_code() -> str:
-    """Hash the code of this cudawheel, which is part of every fingerprint; gives 64 hex digits."""
-    return tree_hash(Path(cudawheel.__file__).parent)
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cudawheel.builder.own_wheel import own_code
 from cudawheel.errors import (
     CudawheelError,
     DiskFullError,
@@ -20,7 +21,7 @@ from cudawheel.errors import (
     RemoteStoreError,
     WorkerPlatformError,
 )
-from cudawheel.farm.cell import error_from_plain, error_to_plain, own_code
+from cudawheel.farm.cell import error_from_plain, error_to_plain
 from cudawheel.farm.inputs import is_there
 from cudawheel.farm.policy import Seat
 from cudawheel.model.version import CudaVersion

@@ -45,9 +45,6 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> Rooms:
     monkeypatch.setattr(making, "prove", proven.prove)
     monkeypatch.setattr(report, "find_platform_tag", give(PLAIN_TAG))
     monkeypatch.setattr(job, "find_host_compiler", give(compiler()))
-    # The code is hashed for each fingerprint, which is right and takes time; and a checkout may change while it is
-    # tested.
-    monkeypatch.setattr(job, "tree_hash", give("0" * 64))
     monkeypatch.setattr(jobserver, "confine", lambda _limit, _root: nullcontext(Confinement()))
     return proven
 
