@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cudawheel import files
 from cudawheel.cli import main, reconstruct
 from cudawheel.cli.reconstruction_display import Display
 from cudawheel.triposr import reconstruction
+from cudawheel.triposr.portrait import portrait
 from cudawheel.triposr.scene import scene_names
 
 TINY = Path(__file__).parents[2] / "data" / "triposr-tiny"
@@ -85,7 +87,10 @@ def refused(done: tuple[int, str, str], code: int, *said: str) -> None:
     assert not Path("output").exists()
 
 
-def test_a_scene_gives_a_mesh_and_a_picture(call: Call) -> None:
+def test_a_scene_gives_a_mesh_and_a_picture(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A smaller picture than is drawn for people, which takes seconds.
+    monkeypatch.setattr(reconstruction, "portrait", partial(portrait, side=200))
+    monkeypatch.setattr("cudawheel.triposr.portrait._MAP_SIDE", 200)
     code, out, err = call("--scene", "chair", "-o", "out", "--resolution", "32", "--device", "cpu")
     assert code == 0, err
     assert sorted(file.name for file in Path("out").iterdir()) == ["mesh.obj", "picture.png"]

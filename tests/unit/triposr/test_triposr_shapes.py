@@ -74,7 +74,7 @@ def test_inside_is_where_the_distance_is_negative(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_volumes_are_those_of_the_points_inside(name: str) -> None:
-    shape, resolution = SHAPES[name], 160
+    shape, resolution = SHAPES[name], 160 if name == "torus" else 128 if name == "chair" else 110
     share = shape.inside(grid(resolution)).mean()
     cube = (1.74 * resolution / (resolution - 1)) ** 3
     assert share * cube == pytest.approx(shape.volume, rel=0.02 if name == "chair" else 0.003)
@@ -82,7 +82,7 @@ def test_volumes_are_those_of_the_points_inside(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_euler_characteristics_are_those_of_the_points_inside(name: str) -> None:
-    filled = SHAPES[name].inside(grid(120)).reshape(120, 120, 120)
+    filled = SHAPES[name].inside(grid(80)).reshape(80, 80, 80)
     assert euler_by_counting(filled) == SHAPES[name].euler_characteristic
 
 

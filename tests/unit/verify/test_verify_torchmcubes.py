@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -163,16 +164,23 @@ def test_each_check_of_interpolation_sees_its_own_fault(name: str, place: Callab
         assert passes("interpolation", broken)
 
 
+@cache
+def exact_density(name: str, resolution: int) -> tuple[Any, scenes.Cube]:
+    """The exact shape, sampled once: that takes longer than all that is done with it."""
+    cube = scenes.Cube(resolution=resolution, radius=0.87)
+    ticks = np.arange(resolution) * cube.voxel - cube.radius
+    points = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), -1).reshape(-1, 3)
+    values = -SHAPES[name].sdf(points).reshape(resolution, resolution, resolution) / cube.voxel
+    return scenes.keep_away(values.astype(np.float32), 0.0, 1e-3), cube
+
+
 @pytest.fixture(params=["torus", "chair"])
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Put the exact shape in place of its fitted scene."""
 
     def density(name: str, resolution: int, device: str) -> tuple[Any, scenes.Cube]:  # noqa: ARG001 - as the original
-        cube = scenes.Cube(resolution=resolution, radius=0.87)
-        ticks = np.arange(resolution) * cube.voxel - cube.radius
-        points = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), -1).reshape(-1, 3)
-        values = -SHAPES[name].sdf(points).reshape(resolution, resolution, resolution) / cube.voxel
-        return scenes.keep_away(values.astype(np.float32), 0.0, 1e-3), cube
+        values, cube = exact_density(name, resolution)
+        return values.copy(), cube
 
     monkeypatch.setattr(scenes, "density", density)
     return str(request.param)
