@@ -16,6 +16,7 @@ from rich.text import Text
 from typing_extensions import Self
 
 from cudawheel.errors import CudawheelError
+from cudawheel.model.progress import DONE, FAILED
 from cudawheel.schedule.limits import GIB
 
 # Steps are ninja's edges or bytes of a download; no build has as many edges as an archive has bytes.
@@ -66,7 +67,11 @@ class BuildProgress:
         return VariantProgress(self, identifier)
 
     def phase(self, name: str, detail: str = "", *, of: str = "") -> None:
-        """Begin a phase."""
+        """Begin a phase; what is at its end gets a line that stays and leaves the others."""
+        if name in {DONE, FAILED}:
+            self._lines.pop(of, None)
+            self.note(f"{name}: {detail}", of=of)
+            return
         self._lines[of] = _Line(phase=name, detail=detail)
         if not self._console.is_terminal:
             self.note(f"{name} {detail}", of=of)
@@ -85,7 +90,8 @@ class BuildProgress:
         self._machine += f", {waiting} waiting" if waiting else ""
         # Where nothing moves on a screen, a line now and then says that it still goes on.
         if not self._console.is_terminal and time.monotonic() - self._said > _HEARTBEAT_SECONDS:
-            self.note("; ".join(str(line) for line in self._lines.values()) + f"  {self._machine}")
+            lines = [": ".join(filter(None, (label, str(line)))) for label, line in list(self._lines.items())]
+            self.note(f"{'; '.join(lines)}  {self._machine}")
 
     def note(self, text: str, *, of: str = "") -> None:
         """Print a line that stays."""

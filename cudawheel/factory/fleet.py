@@ -22,7 +22,7 @@ from cudawheel.factory.journal import Journal
 from cudawheel.factory.making import open_jobserver
 from cudawheel.factory.request import BuildRequest
 from cudawheel.factory.sourcing import expected_source
-from cudawheel.model.progress import Progress, Silent
+from cudawheel.model.progress import DONE, FAILED, Progress, Silent
 from cudawheel.plan.selectors import Selector
 from cudawheel.process import end_all
 from cudawheel.recipe.loading import load_recipe
@@ -124,7 +124,7 @@ class _Run:
         try:
             outcome = make_wheel(cell.request, progress, self._jobserver)
         except CudawheelError as error:
-            progress.note(f"failed: {error.what}")
+            progress.phase(FAILED, error.what)
             self._journal.failed(cell.identifier, error)
             # Whoever shares its wheel may still be built: with another Python, or against another torch.
             return Attempt(
@@ -136,6 +136,7 @@ class _Run:
         if more is not None:
             progress.note(f"{outcome.wheel.name} serves not every Python: {more.identifier} is built besides")
         seconds = time.monotonic() - start
+        progress.phase(DONE, "from the store" if outcome.cached else f"in {seconds:.0f} s")
         return Attempt(identifier=cell.identifier, result=outcome, seconds=seconds, serves=serves), more
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+# The last phases of one of several builds: nothing is heard of it any more.
+DONE, FAILED = "done", "failed"
+
 
 class Progress(Protocol):
     """A listener to one build."""
 
     def phase(self, name: str, detail: str = "") -> None:
-        """Say that a new phase begins, such as `sources` or `compiling`."""
+        """Say that a new phase begins, such as `source` or `compiling`; DONE or FAILED ends one of several builds."""
 
     def steps(self, done: int, total: int) -> None:
         """Say how much of the phase is done: ninja's edges, or bytes."""

@@ -15,6 +15,7 @@ from cudawheel.cli.outcome import show_outcome
 from cudawheel.errors import BuildError
 from cudawheel.factory.factory import Outcome
 from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.progress import DONE
 from cudawheel.plan.capabilities import Verdict
 from cudawheel.plan.plan import Cell
 
@@ -122,6 +123,33 @@ def test_of_several_builds_a_terminal_shows_a_line_each_and_the_machine_once() -
     assert [line.split()[:2] for line in shown] == [["cp311", "naming"], ["cp312", "compiling"]]
     assert "1.0 of 2.0 GiB, 1 compiling" not in shown[0]
     assert "1.0 of 2.0 GiB, 1 compiling" in shown[1]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_build_that_is_at_its_end_is_shown_no_more(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, sink = console(terminal=terminal)
+    progress = BuildProgress(screen)
+    tell_of_two(progress)
+    sink.truncate(0)
+    progress.of_variant("cp311").phase(DONE, "in 7 s")
+    assert sink.getvalue().rstrip().endswith("cp311: done: in 7 s"), "a line that stays"
+    sink.truncate(0)
+    monkeypatch.setattr(progress_module, "_HEARTBEAT_SECONDS", -1.0)
+    screen.print(progress._render()) if terminal else progress.compilers(1 << 30, 2 << 30, 1, 0)
+    (line,) = sink.getvalue().split("\0")[-1].strip().splitlines()
+    assert "cp311" not in line
+    assert "cp312" in line
+
+
+def test_a_sign_of_life_names_each_build() -> None:
+    screen, sink = console(terminal=False)
+    progress = BuildProgress(screen)
+    tell_of_two(progress)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress_module, "_HEARTBEAT_SECONDS", -1.0)
+        progress.compilers(1 << 30, 2 << 30, 2, 0)
+    said = sink.getvalue().splitlines()[-1].split("] ", 1)[1]
+    assert said == "cp311: naming; cp312: compiling  [1/2]  1.0 of 2.0 GiB, 2 compiling"
 
 
 def test_a_terminal_is_left_in_order_when_a_build_fails() -> None:

@@ -51,7 +51,7 @@ def test_every_variant_that_can_be_built_is_and_each_is_heard_by_its_name(matrix
     assert [outcome.record["variant"]["torch"] for outcome in outcomes] == ["2.12", "2.11"]
     assert {outcome.wheel.name for outcome in outcomes} < set(in_wheelhouse(matrix))
     assert {name: listener.phases for name, listener in heard.items()} == {
-        attempt.identifier: ["source", "compiling", "audit"] for attempt in attempts
+        attempt.identifier: ["source", "compiling", "audit", "done"] for attempt in attempts
     }
     one, other = (place.jobserver for place in rooms.places)
     assert one is other
@@ -223,7 +223,10 @@ def test_a_variant_that_fails_stops_no_other(
     failed, built = make_all(matrix, Heard(), lambda identifier: heard.setdefault(identifier, Heard()))
     assert isinstance(failed.result, BuildError)
     assert isinstance(built.result, Outcome)
-    assert "failed: the package did not build" in heard[failed.identifier].notes
+    assert (heard[failed.identifier].phases[-1], heard[failed.identifier].details[-1]) == (
+        "failed",
+        "the package did not build",
+    )
     assert built.result.wheel.is_file()
 
 
