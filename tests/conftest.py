@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +12,11 @@ import pytest
 from hypothesis import settings
 
 from cudawheel import process
+
+# Even where the environment asks for none: without bytecode every process that runs tests rewrites and compiles them
+# all anew, and each of the hundreds of programs that they start compiles what it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Enough to find most things in a minute; HYPOTHESIS_PROFILE=thorough looks longer.
 settings.register_profile("quick", max_examples=50)

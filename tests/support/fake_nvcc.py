@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import atexit
+import marshal
 import os
+import py_compile
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +52,14 @@ def flags(*numbers: int) -> list[str]:
     return [f"-gencode=arch=compute_{number},code=sm_{number}" for number in numbers]
 
 
+@cache
+def compiled_program() -> str:
+    """The program as bytecode: what is run by its path is otherwise compiled each time, a dozen times a compilation."""
+    folder = tempfile.mkdtemp(prefix="fake-nvcc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(py_compile.compile(fake_nvcc_program.__file__, f"{folder}/program.pyc", doraise=True))
+
+
 @dataclass(frozen=True)
 class Mark:
     """The start or the end of a program."""
@@ -66,7 +79,7 @@ class FakeNvcc:
         for folder in (self.project, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         for name, place in _PLACES.items():
-            command = [sys.executable, "-IS", fake_nvcc_program.__file__, str(self.folder), name]
+            command = [sys.executable, "-IS", compiled_program(), str(self.folder), name]
             write_program(self.folder / place / name, f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         self.order({})
 
@@ -89,7 +102,7 @@ class FakeNvcc:
 
     def order(self, orders: dict[str, Any]) -> None:
         """Say what steps are to do besides; `all` is for each of them, `--dryrun` for what nvcc answers."""
-        (self.folder / "orders.json").write_text(json.dumps(orders), encoding="utf-8")
+        (self.folder / "orders").write_bytes(marshal.dumps(orders))
 
     def unit(self, name: str = "a.cu", text: str = "source") -> Path:
         source = self.project / name
@@ -131,8 +144,8 @@ class FakeNvcc:
     def all_marks(self) -> list[Mark]:
         """What started and ended, in that order."""
         file = self.folder / "marks"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        return [Mark(*json.loads(line)) for line in lines]
+        marks = fake_nvcc_program.marks_of(str(file)) if file.is_file() else []
+        return [Mark(what, label, words) for what, label, *words in marks]
 
     def forget(self) -> None:
         (self.folder / "marks").unlink()

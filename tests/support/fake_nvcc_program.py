@@ -2,27 +2,32 @@
 
 What nvcc prints with `--dryrun` has the shape of what nvcc 13.0 prints. Its steps read what they are given, fail where
 something is missing, and write what they are told to: each file holds, one in the other, the files that it is made of.
-`orders.json` says what else a step has to do, and `marks` tells what ran.
+`orders` says what else a step has to do, and `marks` tells what ran.
 """
 
-# A compilation runs a dozen of these, and pathlib takes as long to import as all the rest.
+# A compilation runs a dozen of these, and there are hundreds of them: importing json, pathlib, re and typing takes
+# twice as long as the interpreter takes to start.
 # ruff: noqa: PTH100, PTH118, PTH119, PTH120, PTH122, PTH123
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import re
 import sys
 import time
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 PATIENCE = 60.0
 MISSING = 97
 WAITED_IN_VAIN = 98
-_READ = re.compile(r"(?:--image3=.*file=)?(.+\.(?:ii|ptx|cubin|cudafe1\.cpp|cu))")
+_READ = (".ii", ".ptx", ".cubin", ".cudafe1.cpp", ".cu")
+_INCLUDE = '#include "'
+_END = b"\0\n"
 _WRITTEN = ("-o", "--gen_c_file_name", "--gen_device_file_name", "--stub_file_name")
 
 
@@ -34,27 +39,29 @@ class Marks:
 
     def leave(self, what: str, label: str, words: list[str]) -> None:
         with open(self._path, "ab", buffering=0) as file:
-            file.write(json.dumps([what, label, words]).encode() + b"\n")
+            file.write(os.fsencode("\0".join([what, label, *words])) + _END)
 
     def started(self) -> list[str]:
-        return [label for what, label, _words in self._all() if what == "start"]
+        return [label for what, label, *_words in marks_of(self._path) if what == "start"]
 
     def ended(self) -> list[str]:
-        return [label for what, label, _words in self._all() if what == "end"]
+        return [label for what, label, *_words in marks_of(self._path) if what == "end"]
 
-    def _all(self) -> list[list[str]]:
-        with open(self._path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file.read().split("\n")[:-1]]
+
+def marks_of(path: str) -> list[list[str]]:
+    """Each mark in a file: `start` or `end`, the label, and the arguments."""
+    with open(path, "rb") as file:
+        return [os.fsdecode(mark).split("\0") for mark in file.read().split(_END)[:-1]]
 
 
 def label_of(name: str, words: list[str]) -> str:
     """Name a step: `g++ -E compute_90`, `cicc compute_90`, `ptxas sm_90`, `cudafe++`, `fatbinary`, `g++ -c`."""
-    line = " ".join(words)
     if name == "g++":
-        capability = re.search(r"-D__CUDA_ARCH__=(\d+)0 ", line)
-        return "g++ -c" if "-c" in words else f"g++ -E compute_{capability[1]}" if capability else "g++ -E"
-    capability = re.search(r"-arch[ =](\w+)", line)
-    return f"{name} {capability[1]}" if capability else name
+        number = next((word.partition("=")[2][:-1] for word in words if word.startswith("-D__CUDA_ARCH__=")), "")
+        return "g++ -c" if "-c" in words else f"g++ -E compute_{number}" if number else "g++ -E"
+    named = next((word.partition("=")[2] for word in words if word.startswith("-arch=")), "")
+    capability = named or dict(pairwise(words)).get("-arch", "")
+    return f"{name} {capability}" if capability else name
 
 
 def wait(reached: Callable[[], bool], what: str) -> None:
@@ -98,7 +105,10 @@ def read(path: str) -> str:
         sys.stderr.write(f"{error}\n")
         sys.exit(MISSING)
     folder = os.path.dirname(path)
-    return re.sub(r'#include "(.+)"\n', lambda match: read(os.path.join(folder, match[1])), text)
+    return "".join(
+        read(os.path.join(folder, line[len(_INCLUDE) : -2])) if line.startswith(_INCLUDE) else line
+        for line in text.splitlines(keepends=True)
+    )
 
 
 def value(words: list[str], option: str) -> str:
@@ -112,8 +122,10 @@ def run_step(name: str, words: list[str]) -> None:
     if "--gen_module_id_file" in options:
         write(module_id, f"_made_up_by_cudafe_{os.getpid()}")
     no_input = {"--orig_src_file_name", "--orig_src_path_name", *_WRITTEN}
-    found = [_READ.fullmatch(word) for before, word in zip(["", *words], words, strict=False) if before not in no_input]
-    inside = "".join(read(match[1]) for match in found if match) + (f"id={read(module_id)};" if module_id else "")
+    inputs = [word for before, word in zip(["", *words], words, strict=False) if before not in no_input]
+    paths = [word.rpartition("file=")[2] if word.startswith("--image3=") else word for word in inputs]
+    inside = "".join(read(path) for path in paths if path.endswith(_READ))
+    inside += f"id={read(module_id)};" if module_id else ""
     text = f"{label_of(name, words)}({inside})\n"
     stub = options.get("--stub_file_name", "")
     if name == "cudafe++":
@@ -142,7 +154,8 @@ def steps_of(folder: str, source: str, output: str, words: list[str]) -> list[st
     def temporary(number: int, ending: str) -> str:
         return f"{scratch}-{number}_{stem}{ending}"
 
-    numbers = re.findall(r"compute_(\d+),code", " ".join(words)) or ["75"]
+    passes = [word.partition("compute_")[2].partition(",code") for word in words]
+    numbers = [number for number, comma, _code in passes if comma and number.isdecimal()] or ["75"]
     defines = " ".join(f"-D {quoted(word[2:])}" for word in words if word.startswith("-D"))
     host = f"{quoted(f'{folder}/host')}/g++"
     module_id, fatbin = temporary(4, ".module_id"), temporary(3, ".fatbin.c")
@@ -208,8 +221,8 @@ def write_dependencies(words: list[str]) -> None:
 
 
 def main(folder: str, name: str, words: list[str]) -> None:
-    with open(os.path.join(folder, "orders.json"), encoding="utf-8") as file:
-        all_orders = json.load(file)
+    with open(os.path.join(folder, "orders"), "rb") as file:
+        all_orders = marshal.load(file)  # noqa: S302 - a test has written them
     if name == "nvcc" and "--dryrun" in words:
         print_steps(folder, words, all_orders.get("--dryrun", {}))
         return

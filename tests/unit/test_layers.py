@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """Parse a module once for all the searches in it."""
+    return ast.parse(source)
+
+
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    return list(ast.walk(parsed(source)))
+
+
 def imports_of(tree: ast.AST) -> Iterator[str]:
     """Every imported name with its module, wherever the import stands; relative ones as `.`."""
     for node in ast.walk(tree):
@@ -106,7 +118,7 @@ def imports_of(tree: ast.AST) -> Iterator[str]:
 def wrong_imports(room: str, source: str) -> list[str]:
     """Every import of a room that the table does not allow; absolute ones only are allowed at all."""
     wrong = []
-    for name in imports_of(ast.parse(source)):
+    for name in imports_of(parsed(source)):
         top, _, rest = name.partition(".")
         other = rest.split(".")[0]
         if top == "" or (top == "cudawheel" and other not in {"", "__version__", room, *MAY_IMPORT[room]}):
@@ -118,7 +130,7 @@ def environment_reads(source: str) -> list[int]:
     names = {"environ", "environb", "getenv", "getenvb"}
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if (isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os")
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names})
     ]
@@ -127,8 +139,10 @@ def environment_reads(source: str) -> list[int]:
 def program_starts(source: str) -> list[str]:
     modules_that_start = {"subprocess", "pty", "multiprocessing"}
     functions_that_start = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
-    tree = ast.parse(source)
-    names = [*imports_of(tree), *(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))]
+    names = [
+        *imports_of(parsed(source)),
+        *(ast.unparse(node) for node in nodes(source) if isinstance(node, ast.Attribute)),
+    ]
     started = {
         name for name in names if name.split(".")[0] in modules_that_start or name.startswith(functions_that_start)
     }
@@ -136,16 +150,15 @@ def program_starts(source: str) -> list[str]:
 
 
 def prints(source: str) -> list[str]:
-    tree = ast.parse(source)
-    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    called = [ast.unparse(node.func) for node in nodes(source) if isinstance(node, ast.Call)]
     printed = [name for name in called if name in {"print", "click.echo", "click.secho"}]
-    return printed + [name for name in imports_of(tree) if name.split(".")[0] in {"rich", "click"}]
+    return printed + [name for name in imports_of(parsed(source)) if name.split(".")[0] in {"rich", "click"}]
 
 
 def long_functions(source: str) -> list[str]:
     return [
         f"{node.name}: {length}"
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or node.lineno) - node.lineno + 1) >= LONGEST_FUNCTION
     ]

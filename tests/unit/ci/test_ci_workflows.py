@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 from small_packages import path_source, write_recipe
@@ -63,6 +62,9 @@ def recipe(tmp_path: Path) -> str:
 
 def validate(service: str, text: str, tmp_path: Path) -> tuple[int, str]:
     """Check a workflow by the schema that check-jsonschema brings along, without a network; exit code and output."""
+    # Every process that runs tests imports all of them, and this takes two seconds to import.
+    from check_jsonschema import main as check_jsonschema  # noqa: PLC0415
+
     file = tmp_path / "workflow.yml"
     file.write_text(text)
     words = ["--builtin-schema", SCHEMAS[service], str(file)]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+from bill_check import faults_of_bill
 from fake_tools import PLAIN_TAG, build_request, compiler, give, toolchain, write_program, write_toolkit
 from listening import Heard
 from small_packages import path_source, sha256, write_project, write_recipe, write_wheel
@@ -160,7 +159,7 @@ def test_the_wheel_carries_a_bill_of_materials(tmp_path: Path) -> None:
     assert wheel.verify_record() == ()
     with zipfile.ZipFile(made.wheel) as archive:
         text = archive.read(f"{wheel.dist_info}/sboms/cudawheel.cdx.json").decode()
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert faults_of_bill(text) is None
     components = {component["name"]: component for component in json.loads(text)["components"]}
     # What has headers may end in the binary; a tool that only runs does not.
     assert set(components) == {"tiny-ext", "cpython", "torch", "tiny-static", "cuda-toolkit"}
