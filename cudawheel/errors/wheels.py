@@ -22,10 +22,10 @@ class WheelError(CudawheelError):
 
 
 class StoreError(CudawheelError):
-    """The wheelhouse or the cache cannot be written."""
+    """The wheelhouse or the cache is not there, or cannot be read or written."""
 
     exit_code = 18
-    title = "wheelhouse not writable"
+    title = "wheelhouse or cache not usable"
 
 
 class DiskFullError(StoreError):
