@@ -6,6 +6,7 @@ before is tried last, so that a run that is started again begins with what nobod
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -117,6 +118,11 @@ class _Run:
         self._journal = fleet.journal
         self._jobserver = jobserver
         self._progress_of = progress_of
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Say that what runs is about to be ended: that it does not finish is no failure of its cell."""
+        self._stopped.set()
 
     def attempt(self, cell: FleetCell) -> tuple[Attempt, FleetCell | None]:
         """Make one wheel; gives what became of it, and the wheel that has to be made besides."""
@@ -124,8 +130,9 @@ class _Run:
         try:
             outcome = make_wheel(cell.request, progress, self._jobserver)
         except CudawheelError as error:
-            progress.phase(FAILED, error.what)
-            self._journal.failed(cell.identifier, error)
+            if not self._stopped.is_set():
+                progress.phase(FAILED, error.what)
+                self._journal.failed(cell.identifier, error)
             # Whoever shares its wheel may still be built: with another Python, or against another torch.
             return Attempt(
                 identifier=cell.identifier, result=error, seconds=time.monotonic() - start
@@ -176,6 +183,7 @@ def _collect(run: _Run, cells: Iterable[FleetCell], workers: ThreadPoolExecutor)
                     besides.append(made[1])
             waiting = {workers.submit(run.attempt, cell): cell.identifier for cell in besides}
     except BaseException:
+        run.stop()
         workers.shutdown(wait=False, cancel_futures=True)
         end_all()
         raise

@@ -272,7 +272,10 @@ def test_ctrl_c_ends_what_runs_and_starts_nothing_more(
     monkeypatch.setattr(making, "build_variant", build)
     monkeypatch.setattr(fleet, "as_completed", interrupted)
     monkeypatch.setattr(fleet, "_side_by_side", lambda _variants, _jobserver: 1)
+    heard = Heard()
     with pytest.raises(KeyboardInterrupt):
-        make_all(matrix, Heard(), lambda _identifier: Heard())
+        make_all(matrix, Heard(), lambda _identifier: heard)
     assert len(started) == 1
     assert rooms.built == []
+    assert "failed" not in heard.phases
+    assert FleetRequest(request=matrix).journal.failures() == {}, "what was ended has not failed"
