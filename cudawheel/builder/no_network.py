@@ -14,7 +14,6 @@ import os
 import socket
 import struct
 import sys
-from pathlib import Path
 
 REFUSED = 125
 _NOT_FOUND = 127
@@ -51,9 +50,14 @@ def _leave() -> None:
     if error := _unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
         raise OSError(error, os.strerror(error))
     # The command stays who it was, so that what it writes has the same owner.
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{user} {user} 1")
+    _write("/proc/self/gid_map", f"{group} {group} 1")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib takes as long to import as Python to start
+        file.write(text)
 
 
 def _unshare(flags: int) -> int:

@@ -19,7 +19,6 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
 
 # Of prctl(2): orphans below this process become its children.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -118,15 +117,18 @@ def descendants(process: int) -> list[int]:
 
 def _parent(process: str) -> int:
     # The name of a program, which stands before the parent, may hold blanks and brackets (proc(5)).
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    with (
+        contextlib.suppress(OSError, IndexError, ValueError),
+        open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file,  # noqa: PTH123 - as below
+    ):
+        return int(file.read().rpartition(")")[2].split()[1])
     return 0
 
 
 def _write(path: str, text: str) -> None:
-    # Not being allowed to is no reason not to build.
-    with contextlib.suppress(OSError):
-        Path(path).write_text(text, encoding="ascii")
+    # Not being allowed to is no reason not to build; and pathlib takes as long to import as Python to start.
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(text)
 
 
 if __name__ == "__main__":
