@@ -103,7 +103,7 @@ def test_a_build_and_its_repetition(recipe: Path) -> None:
 
 
 def test_a_recipe_that_is_not_there(recipe: Path) -> None:
-    refused(build(recipe.with_name("gone.toml")), 3, "gone.toml", "No such file")
+    refused(build_here(recipe.with_name("gone.toml")), 3, "gone.toml", "No such file")
 
 
 def test_a_recipe_with_faults_names_them_all(recipe: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_source_that_the_recipe_does_not_have(recipe: Path) -> None:
 
 def test_a_source_that_cannot_be_reached(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace('path = "here"', 'path = "gone"'))
-    refused(build(recipe), 6, "no source of tiny-ext could be reached", "gone does not exist")
+    refused(build_here(recipe), 6, "no source of tiny-ext could be reached", "gone does not exist")
 
 
 def test_a_source_with_another_hash(recipe: Path, site: Site) -> None:
@@ -206,7 +206,7 @@ def test_a_build_that_fills_the_disk(recipe: Path) -> None:
 
 def test_a_build_of_which_one_compiler_needs_more_memory_than_there_is(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace("memory-per-job = 0.1", "memory-per-job = 512.0"))
-    refused(build(recipe), 21, "needs 512.0 GiB", "too little memory", "--force", "memory-per-job")
+    refused(build_here(recipe), 21, "needs 512.0 GiB", "too little memory", "--force", "memory-per-job")
     assert in_wheelhouse(recipe) == []
     assert build_here(recipe, "--force").returncode == 0
 
@@ -273,7 +273,7 @@ def test_a_package_that_calls_itself_otherwise_than_its_recipe(wrong: str, recip
 
 def test_a_wheelhouse_that_cannot_be_written(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(build(recipe, "--wheelhouse", tmp_path / "file" / "sub"), 18, "cannot be written", "--wheelhouse")
+    refused(build_here(recipe, "--wheelhouse", tmp_path / "file" / "sub"), 18, "cannot be written", "--wheelhouse")
 
 
 @pytest.mark.parametrize("options", [["--colour"], ["--toolchain", "magic"], ["--torch"]])

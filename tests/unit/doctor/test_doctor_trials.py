@@ -86,6 +86,7 @@ def test_a_torch_that_cannot_be_imported_is_a_problem(body: str, said: str, path
 
 
 def test_extensions_are_tried_each_by_itself(path: Path) -> None:
+    write_torch_module(path, "")  # a real one takes a second to import, each time
     (path / "whole_one.py").write_text("", encoding="utf-8")
     (path / "crashing_one.py").write_text("import os; os.abort()", encoding="utf-8")
     (path / "wrong_one.py").write_text("raise ImportError('undefined symbol: _ZN3c10')", encoding="utf-8")
