@@ -7,7 +7,9 @@ All in float32 with TF32 off, at the tolerances that hold on the CPU.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -142,9 +144,12 @@ def test_the_decoder_as_one_kernel_says_what_its_layers_say(
     with full_float32():
         fused = raw_density_on_grid(field, resolution, chunk_size=chunk_size, tell=told.append)
         layered = raw_density_on_grid(field, resolution, chunk_size=chunk_size, fused=False)
+    exact = replace(field, planes=field.planes.double(), decoder=copy.deepcopy(field.decoder).double())
+    expected = raw_density_on_grid(exact, resolution, chunk_size=chunk_size)
     assert not told
-    assert float((fused - layered).abs().max()) < 1e-5
-    assert resolution < 5 or float(layered.std()) > 0.1
+    assert resolution < 5 or float(expected.std()) > 0.1
+    # As far from float64 as float32 is, layer by layer.
+    assert float((fused - expected).abs().max()) < 2 * float((layered - expected).abs().max()) + 2e-6
 
 
 def test_a_decoder_of_another_width_runs_layer_by_layer_and_says_so() -> None:
