@@ -15,16 +15,25 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from fake_tools import write_compiler, write_program, write_toolkit
+from fake_tools import PLAIN_TAG, give, write_compiler, write_program, write_toolkit
 from loopback_server import Site
 from small_packages import PYTHON, path_source, tar_of, url_source, write_project, write_recipe
 
+from cudawheel.audit import report
 from cudawheel.builder.compiling import most_jobs
 from cudawheel.cli.main import run
+from cudawheel.factory import proof
 from cudawheel.schedule.budget import slots_for
 from cudawheel.schedule.limits import usable_cores
 
 OTHER_PYTHON = "3.12" if PYTHON == "3.13" else "3.13"
+
+
+@pytest.fixture(autouse=True)
+def plain_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process without auditwheel, a process that each build starts twice."""
+    monkeypatch.setattr(proof, "find_platform_tag", give(PLAIN_TAG))
+    monkeypatch.setattr(report, "find_platform_tag", give(PLAIN_TAG))
 
 
 @pytest.fixture
