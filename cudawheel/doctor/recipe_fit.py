@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cudawheel.builder.costs import COSTS, cost_key
-from cudawheel.doctor.diagnoses.words import gib, gpus_of, listing
+from cudawheel.data import capability_names
+from cudawheel.doctor.diagnoses.words import gib, gpus_of, listing, torch_to_build_against, why_not
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Gpu, Machine
 from cudawheel.errors import CudawheelError
 from cudawheel.model.capability import Support
+from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.variant import Variant
 from cudawheel.model.version import PythonVersion
 from cudawheel.plan.plan import Machine as PlannedFor
@@ -67,7 +69,7 @@ def fit(
     key = cost_key(recipe, settings, variant, "")
     expected = forecast(key, variant.capabilities.device_passes, budget, history)
     return (
-        *_variant(variant, gpus),
+        *_variant(variant, gpus, loaded, planned),
         *_needs(machine, variant),
         _cost(expected.largest, expected.seconds, expected.decision, budget),
     )
@@ -86,21 +88,39 @@ def _budget(machine: Machine) -> Budget:
     )
 
 
-def _variant(variant: Variant, gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
+def _variant(variant: Variant, gpus: tuple[Gpu, ...], loaded: LoadedRecipe, planned: PlannedFor) -> Iterator[Finding]:
     carries = variant.capabilities
     left_out = [gpu for gpu in gpus if gpu.capability and carries.support(gpu.capability) is Support.NONE]
     found = f"{variant.identifier} would carry {carries}"
     if left_out:
-        wanted = ";".join(str(gpu.capability) for gpu in gpus)
+        reasons = [why for gpu in left_out if gpu.capability and (why := why_not(gpu.capability, variant.cuda))]
         yield Finding(
             section="recipe",
             code="recipe-leaves-out-gpu",
             severity=Severity.WARNING,
-            found=f"{found}, and nothing for {listing(left_out)}",
-            remedy=(f'Build with --capabilities "{wanted}"',),
+            found=f"{found}, and nothing for {listing(left_out)}" + (f": {reasons[0]}" if reasons else ""),
+            remedy=(_with_them(gpus, loaded, planned, another_cuda=bool(reasons)),),
         )
     else:
         yield Finding(section="recipe", code="recipe-variant", severity=Severity.GOOD, found=found)
+
+
+def _with_them(gpus: tuple[Gpu, ...], loaded: LoadedRecipe, planned: PlannedFor, *, another_cuda: bool) -> str:
+    """Give the options that build for every GPU: as a plan accepts them, or why there are none."""
+    capabilities = [gpu.capability for gpu in gpus if gpu.capability]
+    wanted = ";".join(map(str, capabilities))
+    if not another_cuda:
+        return f'Build with --capabilities "{wanted}"'
+    torch = torch_to_build_against(capabilities)
+    recipe = loaded.recipe
+    if torch is not None:
+        request = CapabilityRequest.parse(wanted, capability_names())
+        selection = Selection(torch=torch, toolchain="redist", capabilities=request)
+        plan = make_plan(recipe, recipe.settings_for(recipe.sources[0]), selection, planned)
+        if plan.variants:
+            options = f'--torch {torch} --toolchain redist --capabilities "{wanted}"'
+            return f"Build against another torch and its CUDA: {options}"
+    return f"No torch of the package index is built with a CUDA that compiles for {listing(gpus)}."
 
 
 def _needs(machine: Machine, variant: Variant) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cudawheel.data import FIRST_PACKAGED_CUDA
-from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, listing
+from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, last_cuda, listing, torch_to_build_against, why_not
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Compiler, Gpu, Machine, Toolkit
 from cudawheel.model.version import CudaVersion
@@ -44,7 +44,7 @@ def _toolkit(toolkit: Toolkit, gpus: tuple[Gpu, ...], machine: Machine, *, first
         )
     beyond = tuple(gpu for gpu in gpus if not toolkit.compiles_for(gpu))
     if beyond:
-        return _too_old(toolkit, beyond, machine, first=first)
+        return _too_new(toolkit, beyond, machine, first=first) or _too_old(toolkit, beyond, machine, first=first)
     torch = machine.environment.torch
     if first and torch and torch.cuda and torch.cuda.major != toolkit.version.major:
         return Finding(
@@ -61,10 +61,35 @@ def _toolkit(toolkit: Toolkit, gpus: tuple[Gpu, ...], machine: Machine, *, first
     )
 
 
+def _that_compile_for(machine: Machine, gpus: tuple[Gpu, ...]) -> list[str]:
+    """Give the toolkits of this machine whose nvcc compiles for every GPU."""
+    return [one.home for one in machine.toolkits if one.version and all(one.compiles_for(gpu) for gpu in gpus)]
+
+
+def _too_new(toolkit: Toolkit, beyond: tuple[Gpu, ...], machine: Machine, *, first: bool) -> Finding | None:
+    """Say up to which CUDA there was code for a GPU, and where one is; None where it is not age that counts."""
+    capabilities = [gpu.capability for gpu in beyond if gpu.capability]
+    ends = [last for capability in capabilities if (last := last_cuda(capability))]
+    if toolkit.version is None or not ends or min(ends) >= toolkit.version:
+        return None
+    [reason, *_] = [why for one in capabilities if (why := why_not(one, toolkit.version))]
+    others = _that_compile_for(machine, beyond)
+    torch = torch_to_build_against(capabilities)
+    bare = f"For pip builds: install CUDA {min(ends)} or earlier, and set CUDA_HOME to it."
+    ours = f"With cudawheel: --torch {torch} --toolchain redist, which fetches an nvcc of that age."
+    return Finding(
+        section="nvcc",
+        code="toolkit-too-new",
+        severity=Severity.PROBLEM if first else Severity.NOTE,
+        found=f"CUDA {toolkit.version} at {toolkit.home} cannot compile for {listing(beyond)}: {reason}",
+        remedy=(f"export CUDA_HOME={others[0]}",) if others else (bare, *((ours,) if torch else ())),
+    )
+
+
 def _too_old(toolkit: Toolkit, beyond: tuple[Gpu, ...], machine: Machine, *, first: bool) -> Finding:
     """Say which CUDA a GPU needs, and where one is."""
     needs = {gpu.capability: first_cuda(gpu.capability) for gpu in beyond if gpu.capability}
-    others = [one.home for one in machine.toolkits if one.version and all(one.compiles_for(gpu) for gpu in beyond)]
+    others = _that_compile_for(machine, beyond)
     known = [needed for needed in needs.values() if needed]
     old = bool(known) and toolkit.version is not None and toolkit.version < max(known)
     reason = (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, listing, torch_command
+from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, last_cuda, listing, torch_command, why_not
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Driver, Gpu, Machine, Torch, TorchTrial
 from cudawheel.model.capability import ComputeCapability, Support
 from cudawheel.model.capability_set import CapabilitySet
+
+# PyTorch's own builds with CUDA 12.6 carry machine code for 5.0, 6.0, 7.0 and what follows up to 9.0 (torch 2.9).
+_OWN_INDEX_FIRST = ComputeCapability(5, 0)
 
 
 def diagnose_torch(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator[Finding]:
@@ -37,11 +40,17 @@ def diagnose_torch(machine: Machine, asked: tuple[Gpu, ...] = ()) -> Iterator[Fi
 
 def _command(gpus: tuple[Gpu, ...], driver: Driver, torch: Torch) -> str:
     wanted = [gpu.capability for gpu in gpus if gpu.capability]
-    return (
-        torch_command(wanted, newest_cuda=driver.cuda, like=torch.version)
-        or f"No torch on the package index has code for {listing(gpus)} and a CUDA that this driver runs: update the "
-        "driver first."
-    )
+    if command := torch_command(wanted, newest_cuda=driver.cuda, like=torch.version):
+        return command
+    if torch_command(wanted):
+        return (
+            f"No torch on the package index has code for {listing(gpus)} and a CUDA that this driver runs: update the "
+            "driver first."
+        )
+    nowhere = f"No torch on the package index has code for {listing(gpus)}"
+    if all(capability >= _OWN_INDEX_FIRST and last_cuda(capability) for capability in wanted):
+        return f"{nowhere}; the cu126 builds of PyTorch's own index carry 5.0 to 9.0."
+    return f"{nowhere}."
 
 
 def _none_here(machine: Machine) -> Finding:
@@ -127,11 +136,11 @@ def _on_gpu(torch: Torch, found: str, gpu: Gpu, support: Support, driver: Driver
             remedy=(_command((gpu,), driver, torch),),
         )
     needed = first_cuda(gpu.capability) if gpu.capability else None
-    because = (
-        f"; that needs a torch built with CUDA {needed} or later"
-        if needed and torch.cuda and torch.cuda < needed
-        else ""
-    )
+    because = ""
+    if needed and torch.cuda and torch.cuda < needed:
+        because = f"; that needs a torch built with CUDA {needed} or later"
+    elif gpu.capability and last_cuda(gpu.capability) and torch.cuda and (why := why_not(gpu.capability, torch.cuda)):
+        because = f"; {why}"
     return Finding(
         section="torch",
         code="torch-no-kernel-image",

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from cudawheel.data import capability_spans, torch_releases
 from cudawheel.doctor.machine import Gpu, Machine
 from cudawheel.model.capability import ComputeCapability
-from cudawheel.model.version import CudaVersion
+from cudawheel.model.version import CudaVersion, TorchVersion
+from cudawheel.plan.capabilities import rejection
 from cudawheel.schedule.limits import GIB
 
 
@@ -36,6 +37,28 @@ def first_cuda(capability: ComputeCapability) -> CudaVersion | None:
     """Give the first CUDA that compiles for a capability, if it is known."""
     span = capability_spans().get(capability)
     return span.first if span else None
+
+
+def last_cuda(capability: ComputeCapability) -> CudaVersion | None:
+    """Give the last CUDA that compiles for a capability; None while it is supported, or where it is not known."""
+    span = capability_spans().get(capability)
+    return span.last if span else None
+
+
+def why_not(capability: ComputeCapability, cuda: CudaVersion) -> str:
+    """Say why a CUDA compiles nothing for a capability, as a plan says it; empty where it does."""
+    return rejection(capability, cuda, capability_spans())
+
+
+def torch_to_build_against(capabilities: Iterable[ComputeCapability]) -> TorchVersion | None:
+    """Give the newest torch of the package index whose CUDA compiles for every capability."""
+    wanted = tuple(capabilities)
+    fitting = [
+        version
+        for version, release in torch_releases().items()
+        if not any(why_not(capability, release.cuda) for capability in wanted)
+    ]
+    return max(fitting, default=None)
 
 
 def torch_command(

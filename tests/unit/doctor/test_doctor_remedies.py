@@ -1,0 +1,84 @@
+"""What doctor advises is what helps: the GPUs that CUDA has left behind, and the environment that was looked into."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machines_of_files import describe, make_world
+from small_packages import path_source, write_project, write_recipe
+
+from cudawheel.data import capability_names, torch_releases
+from cudawheel.doctor.diagnosis import diagnose
+from cudawheel.doctor.examine import examine
+from cudawheel.doctor.finding import Finding
+from cudawheel.doctor.machine import Gpu
+from cudawheel.doctor.recipe_fit import fit
+from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.capability_request import CapabilityRequest
+from cudawheel.model.version import PythonVersion, TorchVersion
+from cudawheel.plan.plan import Machine as PlannedFor
+from cudawheel.plan.plan import Selection, make_plan
+from cudawheel.recipe.loading import load_recipe
+
+PASCAL = Gpu(name="GTX 1080", capability=ComputeCapability(6, 1))
+
+
+@pytest.fixture(autouse=True)
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(8)))
+
+
+def judge(tmp_path: Path, *gpus: Gpu, name: str = "whole", **described: Any) -> dict[str, Finding]:
+    machine = examine(make_world(tmp_path / "machine", {**describe(name), **described}))
+    return {finding.code: finding for finding in diagnose(machine, gpus)}
+
+
+def test_a_gpu_that_a_cuda_has_left_behind_needs_an_earlier_one(tmp_path: Path) -> None:
+    finding = judge(tmp_path, PASCAL)["toolkit-too-new"]
+    assert "removed in CUDA 13.0, last in 12.9" in finding.found
+    assert "CUDA 12.9 or earlier" in finding.remedy[0]
+    assert "later" not in " ".join(finding.remedy)
+
+
+def test_an_earlier_toolkit_that_is_here_is_named(tmp_path: Path) -> None:
+    toolkits = {
+        **describe("whole")["toolkits"],
+        "/usr/local/cuda-12.4": describe("old_toolkit")["toolkits"]["/usr/local/cuda"],
+    }
+    assert judge(tmp_path, PASCAL, toolkits=toolkits)["toolkit-too-new"].remedy == (
+        "export CUDA_HOME=/usr/local/cuda-12.4",
+    )
+
+
+def test_no_driver_mends_a_torch_without_code_for_an_old_gpu(tmp_path: Path) -> None:
+    finding = judge(tmp_path, PASCAL)["torch-no-kernel-image"]
+    assert "removed in CUDA 13.0, last in 12.9" in finding.found
+    assert "driver" not in finding.remedy[0]
+    assert "cu126" in finding.remedy[0]
+
+
+def test_the_options_that_are_advised_for_a_recipe_are_ones_that_a_plan_accepts(tmp_path: Path) -> None:
+    write_project(tmp_path / "recipes" / "here")
+    loaded = load_recipe(write_recipe(tmp_path / "recipes", path_source("here")))
+    machine = examine(make_world(tmp_path / "machine", describe("whole")))
+    python = PythonVersion(3, 12)
+    found = fit(machine, loaded, python=python, cache=tmp_path / "cache", asked=(PASCAL,))
+    [finding] = [one for one in found if one.code == "recipe-leaves-out-gpu"]
+    assert "removed in CUDA" in finding.found
+    words = finding.remedy[0].split()
+    options = {words[place]: words[place + 1] for place in range(len(words)) if words[place].startswith("--")}
+    selection = Selection(
+        torch=TorchVersion.parse(options["--torch"]),
+        toolchain=options["--toolchain"],
+        capabilities=CapabilityRequest.parse(options["--capabilities"].strip('"'), capability_names()),
+    )
+    planned = PlannedFor(machine="x86_64", python=python, gpus=())
+    variants = make_plan(
+        loaded.recipe, loaded.recipe.settings_for(loaded.recipe.sources[0]), selection, planned
+    ).variants
+    assert all(PASCAL.capability in variant.capabilities.cubins for variant in variants)
+    assert variants
+    assert torch_releases()[selection.torch].cuda.major == 12  # type: ignore[index]
