@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from platformdirs import user_cache_path, user_config_path
 from cudawheel.cli import suggestions
 from cudawheel.cli.console import err, out
 from cudawheel.cli.doctor_display import show_checklist, show_findings, show_repairs
+from cudawheel.cli.environments import path_of, this_world
 from cudawheel.data import capability_names, capability_spans, known_for
 from cudawheel.doctor import trials
 from cudawheel.doctor.checklist import checklist
@@ -92,13 +91,13 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     Ends with exit code 60 where there is a problem, 61 where there is a warning at most, and 0 otherwise. Nothing is
     changed unless --fix is given.
     """
-    world = _this_world()
+    world = this_world()
     asked = _gpus(gpu_text) if gpu_text is not None else ()
     folders = _folders(cache)
     fetching = not (offline or installed or seven)
     machine = examine(
         world,
-        python=_path_of(python),
+        python=path_of(python),
         folders=folders,
         addresses=_addresses(world, recipe) if fetching else None,
         all_packages=installed,
@@ -119,26 +118,6 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
         _fix(folders["cache"], yes=yes, as_json=as_json)
     shown = [item.answer for item in checklist(findings)] if seven else findings
     context.exit(_EXIT_CODES[worst(shown)])
-
-
-def _this_world() -> World:
-    try:
-        system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-    except OSError:
-        system = platform.system()
-    return World(
-        environ=dict(os.environ),
-        running=sys.executable,
-        system=f"{system}, Linux {platform.release()}",
-        processor=platform.machine(),
-    )
-
-
-def _path_of(python: str | None) -> str | None:
-    """Give an absolute path: of what is there, or else of a program on PATH."""
-    if python is None:
-        return None
-    return str(Path(python).absolute()) if Path(python).exists() else shutil.which(python) or python
 
 
 def _gpus(text: str) -> tuple[Gpu, ...]:

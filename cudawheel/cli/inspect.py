@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from rich.table import Table
 from cudawheel.audit.inspection import Inspection, inspect
 from cudawheel.cli import suggestions
 from cudawheel.cli.console import out
+from cudawheel.cli.environments import path_of, this_world
 from cudawheel.cli.options import this_machine
 from cudawheel.data import capability_names, capability_spans, known_for, machines_of
+from cudawheel.doctor.probes.installed import ask_where_packages_are, environment_python
+from cudawheel.doctor.world import World
 from cudawheel.errors import CapabilityError, GpuNotSupportedError, UsageError
 from cudawheel.model.capability import ComputeCapability, Support
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
@@ -27,6 +31,8 @@ _WORDS = {
     None: "[dim]no device code: runs on the CPU alone[/]",
 }
 
+_WHICH = {False: "That one is active.", True: "None is active but the one in which cudawheel runs."}
+
 
 @click.command("inspect")
 @click.argument("subject", metavar="WHEEL|FILE.so|FOLDER|PACKAGE", shell_complete=suggestions.wheels)
@@ -36,16 +42,28 @@ _WORDS = {
     metavar="NAME",
     help="A GPU by name or capability, or `native`; exit 20 if it does not run there.",
 )
+@click.option(
+    "--python",
+    metavar="PATH",
+    shell_complete=suggestions.any_file,
+    help="The environment that holds PACKAGE: a Python, or a folder. Otherwise the active one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
 def command(
     context: click.Context,
     subject: str,
     gpu_text: str | None,
+    python: str | None,
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
-    """Show the capabilities that a wheel, shared object, folder or installed package carries, and who can run it."""
-    inspection = _inspect(_locate(subject))
+    """Show the capabilities that a wheel, shared object, folder or installed package carries, and who can run it.
+
+    A PACKAGE is looked for in the active environment (VIRTUAL_ENV, CONDA_PREFIX), or else in cudawheel's own; --python
+    names another one.
+    """
+    path = Path(subject)
+    inspection = _inspect(path if subject and path.exists() else _installed(subject, this_world(), path_of(python)))
     asked = _gpus(gpu_text) if gpu_text is not None else ()
     elsewhere = _out_of_reach(inspection)
     supports = {
@@ -81,26 +99,42 @@ def _out_of_reach(inspection: Inspection) -> frozenset[ComputeCapability]:
     return machines_of("aarch64") if built_for == {"x86_64"} else frozenset()
 
 
-def _locate(subject: str) -> Path:
-    """Find what is meant: a path, or a package that is installed beside cudawheel.
+def _installed(name: str, world: World, chosen: str | None) -> Path:
+    """Find the shared objects of an installed package.
+
+    Args:
+        name: of the distribution.
+        world: where environments are.
+        chosen: the environment that a person named; None is the active one.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is not in that environment, or that cannot be looked into.
     """
-    path = Path(subject)
-    if path.exists():
-        return path
-    try:
-        installed = distribution(subject)
-    except (PackageNotFoundError, ValueError) as error:
+    python = environment_python(world, chosen)
+    _version, sites, fault = ask_where_packages_are(world, python)
+    if fault:
         raise UsageError(
-            f"there is no file or folder {subject!r}, and no installed package of that name",
-            remedy="Name a .whl, a .so, a folder of shared objects, or a package of this environment.",
-        ) from error
+            f"{python} does not answer", why=fault, remedy="Name another one with --python: a Python, or a folder."
+        )
+    installed = _distribution(name, sites)
+    if installed is None:
+        raise UsageError(
+            f"there is no file or folder {name!r}, and no package of that name in the environment of {python}",
+            why="" if chosen else _WHICH[python == world.running],
+            remedy="Name the environment that has it: --python PATH (a Python, or the folder of an environment).\n"
+            "Or name what is to be inspected: a .whl, a .so, or a folder of shared objects.",
+        )
     names = [str(file) for file in installed.files or () if ".so" in file.name]
     tops = {Path(name).parts[0] for name in names}
     # One folder or file is inspected by itself; anything more is found through the folder that holds it.
     return Path(str(installed.locate_file(tops.pop() if len(tops) == 1 else "")))
+
+
+def _distribution(name: str, sites: Iterable[Path]) -> Distribution | None:
+    """Give a package by its name; of one that lies in several folders the first, as an interpreter takes it."""
+    path = [str(site) for site in sites]
+    # Without a name every distribution would be found.
+    return next(iter(distributions(name=name, path=path)), None) if name else None
 
 
 def _gpus(text: str) -> tuple[ComputeCapability, ...]:

@@ -235,9 +235,16 @@ class Extension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The Python environment that is examined; `fault` says why it could not be."""
+    """The Python environment that is examined.
+
+    Attributes:
+        python: its interpreter.
+        pip: how its pip is called from where doctor runs: with a path where that is another environment.
+        fault: why it could not be looked into.
+    """
 
     python: str
+    pip: str = "pip"
     version: str = ""
     torch: Torch | None = None
     extensions: tuple[Extension, ...] = ()

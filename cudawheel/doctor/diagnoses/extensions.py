@@ -29,9 +29,9 @@ def diagnose_extensions(
     own = tuple(one for one in machine.environment.extensions if one.name.startswith("nvidia"))
     for extension in machine.environment.extensions:
         if extension not in own:
-            yield _judge(extension, gpus, recipes or {})
+            yield _judge(extension, gpus, recipes or {}, machine.environment.pip)
     if own:
-        yield _cuda_libraries(own, gpus)
+        yield _cuda_libraries(own, gpus, machine.environment.pip)
     if not machine.environment.extensions and not machine.environment.fault:
         yield Finding(
             section="extensions",
@@ -41,7 +41,7 @@ def diagnose_extensions(
         )
 
 
-def _cuda_libraries(own: tuple[Extension, ...], gpus: tuple[Gpu, ...]) -> Finding:
+def _cuda_libraries(own: tuple[Extension, ...], gpus: tuple[Gpu, ...], pip: str) -> Finding:
     """Judge CUDA's own libraries together: they come with torch, and are mended with it."""
     bad = [
         (library, gpu)
@@ -57,7 +57,7 @@ def _cuda_libraries(own: tuple[Extension, ...], gpus: tuple[Gpu, ...]) -> Findin
             code="cuda-libraries-no-kernel-image",
             severity=Severity.PROBLEM,
             found=f"{names} of CUDA's own libraries: `no kernel image is available` on {lacking}",
-            remedy=(torch_command([gpu.capability for gpu in gpus if gpu.capability]),),
+            remedy=(torch_command([gpu.capability for gpu in gpus if gpu.capability], pip=pip),),
         )
     through_ptx = [
         library.name
@@ -74,7 +74,7 @@ def _cuda_libraries(own: tuple[Extension, ...], gpus: tuple[Gpu, ...]) -> Findin
     )
 
 
-def _judge(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, str]) -> Finding:
+def _judge(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, str], pip: str) -> Finding:
     label = f"{extension.name} {extension.version}"
     if not extension.files:
         return Finding(
@@ -82,7 +82,7 @@ def _judge(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, st
             code="extension-unreadable",
             severity=Severity.WARNING,
             found=f"{label}: {extension.fault}",
-            remedy=_mend(extension, gpus, recipes),
+            remedy=_mend(extension, gpus, recipes, pip),
         )
     found = f"{label} carries {extension.capabilities}"
     without = tuple(gpu for gpu in gpus if gpu.capability and extension.support(gpu.capability) is Support.NONE)
@@ -93,7 +93,7 @@ def _judge(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, st
             code="extension-no-kernel-image",
             severity=Severity.PROBLEM,
             found=f"{found}: `no kernel image is available` on {listing(without)}",
-            remedy=_mend(extension, gpus, recipes),
+            remedy=_mend(extension, gpus, recipes, pip),
         )
     if through_ptx:
         return Finding(
@@ -101,7 +101,7 @@ def _judge(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, st
             code="extension-ptx",
             severity=Severity.WARNING,
             found=f"{found}: on {listing(through_ptx)} only its PTX, compiled by the driver at first use",
-            remedy=_mend(extension, gpus, recipes),
+            remedy=_mend(extension, gpus, recipes, pip),
         )
     return _native(extension, found, gpus)
 
@@ -122,17 +122,17 @@ def _native(extension: Extension, found: str, gpus: tuple[Gpu, ...]) -> Finding:
     return Finding(section="extensions", code="extension", severity=Severity.GOOD, found=f"{found}{on}")
 
 
-def _mend(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, str]) -> tuple[str, ...]:
+def _mend(extension: Extension, gpus: tuple[Gpu, ...], recipes: Mapping[str, str], pip: str) -> tuple[str, ...]:
     """Give the command that builds it anew for the GPUs, by a recipe where there is one."""
     wanted = ";".join(str(gpu.capability) for gpu in gpus)
     recipe = recipes.get(normalised(extension.name))
     if recipe is not None:
         return (f"cudawheel build {recipe}" + (f' --capabilities "{wanted}"' if wanted else ""),)
     if extension.name in _FROM_THE_INDEX:
-        return (f"pip install --force-reinstall --no-deps {extension.name}   (the one that belongs to this torch)",)
+        return (f"{pip} install --force-reinstall --no-deps {extension.name}   (the one that belongs to this torch)",)
     variable = f'TORCH_CUDA_ARCH_LIST="{wanted}" ' if wanted else ""
-    pip = "pip install --no-build-isolation --no-deps --force-reinstall"
-    return (f"{variable}{pip} --no-binary {extension.name} {extension.name}",)
+    options = "--no-build-isolation --no-deps --force-reinstall"
+    return (f"{variable}{pip} install {options} --no-binary {extension.name} {extension.name}",)
 
 
 def normalised(name: str) -> str:

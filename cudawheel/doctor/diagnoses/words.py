@@ -62,7 +62,11 @@ def torch_to_build_against(capabilities: Iterable[ComputeCapability]) -> TorchVe
 
 
 def torch_command(
-    capabilities: Iterable[ComputeCapability], *, newest_cuda: CudaVersion | None = None, like: str = ""
+    capabilities: Iterable[ComputeCapability],
+    *,
+    newest_cuda: CudaVersion | None = None,
+    like: str = "",
+    pip: str = "pip",
 ) -> str:
     """Give the command that installs a torch of the package index with code for every capability; empty if none has.
 
@@ -73,6 +77,7 @@ def torch_command(
         capabilities: what it has to run on; none means any.
         newest_cuda: what the driver can run, if that is known: torch's CUDA may not be of a later major release.
         like: the version that is installed.
+        pip: how the environment's pip is called.
     """
     wanted = tuple(capabilities)
     fitting = [
@@ -82,7 +87,7 @@ def torch_command(
         and (newest_cuda is None or release.cuda.major <= newest_cuda.major)
     ]
     same = [version for version in fitting if like.startswith(f"{version}.")]
-    return f'pip install --force-reinstall "torch=={max(same or fitting)}.*"' if fitting else ""
+    return f'{pip} install --force-reinstall "torch=={max(same or fitting)}.*"' if fitting else ""
 
 
 def arch_list(gpus: Iterable[Gpu]) -> str:

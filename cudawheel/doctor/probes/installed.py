@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cudawheel.audit.fatbin import capabilities_of
 from cudawheel.doctor.machine import CodedFile, Environment, Extension, Torch
@@ -52,17 +53,13 @@ def probe_environment(world: World, python: str, *, all_packages: bool = False) 
         python: its interpreter, which is asked where its packages are.
         all_packages: read CUDA's own libraries too, which takes seconds.
     """
-    answer = world.run([python, "-I", "-c", QUESTION])
-    try:
-        facts = json.loads((answer.output.strip().splitlines() or [""])[-1])
-        version, sites = str(facts["version"]), [str(site) for site in facts["sites"]]
-    except (ValueError, TypeError, KeyError):
-        said = answer.output.strip().splitlines()[:1] or [f"it ends with exit status {answer.code}"]
-        return Environment(python=python, fault=said[0])
-    folders = [world.at(site) for site in dict.fromkeys(sites)]
+    version, folders, fault = ask_where_packages_are(world, python)
+    if fault:
+        return Environment(python=python, fault=fault)
     torches = (torch for folder in folders if (torch := read_torch(world, folder, look=True)))
     return Environment(
         python=python,
+        pip=pip_of(world, python),
         version=version,
         torch=next(torches, None),
         extensions=tuple(
@@ -72,6 +69,25 @@ def probe_environment(world: World, python: str, *, all_packages: bool = False) 
             if (found := _extension(record, all_packages=all_packages))
         ),
     )
+
+
+def ask_where_packages_are(world: World, python: str) -> tuple[str, tuple[Path, ...], str]:
+    """Ask an interpreter for its version and the folders of its packages; if it does not answer, give what it said."""
+    answer = world.run([python, "-I", "-c", QUESTION])
+    try:
+        facts = json.loads((answer.output.strip().splitlines() or [""])[-1])
+        version, sites = str(facts["version"]), [str(site) for site in facts["sites"]]
+    except (ValueError, TypeError, KeyError):
+        said = answer.output.strip().splitlines()[:1] or [f"it ends with exit status {answer.code}"]
+        return "", (), said[0]
+    return version, tuple(world.at(site) for site in dict.fromkeys(sites)), ""
+
+
+def pip_of(world: World, python: str) -> str:
+    """Give how pip is called for an environment: by its path unless it is the one that runs this."""
+    if PurePosixPath(python).parent == PurePosixPath(world.running).parent:
+        return "pip"
+    return f"{shlex.quote(python)} -m pip"
 
 
 def read_torch(world: World, site: Path, *, look: bool) -> Torch | None:

@@ -269,7 +269,7 @@ def test_what_has_no_device_code_runs_on_the_cpu_alone(call: Call, tmp_path: Pat
 
 
 def test_an_installed_package_is_inspected_by_name(call: Call) -> None:
-    answer = json.loads(call("inspect", "pydantic-core", "--json")[1])
+    answer = json.loads(call("inspect", "pydantic-core", "--python", sys.executable, "--json")[1])
     assert any(item["name"].endswith(".so") for item in answer["objects"])
 
 
@@ -277,7 +277,7 @@ def test_what_is_not_there_is_refused(call: Call) -> None:
     code, out, err = call("inspect", "no-such-thing-anywhere")
     assert (code, out) == (2, "")
     assert "no-such-thing-anywhere" in err
-    assert "→ Name a .whl" in err
+    assert "→ Name the environment that has it: --python PATH" in err
 
 
 def test_a_damaged_wheel_is_refused(call: Call, tmp_path: Path) -> None:

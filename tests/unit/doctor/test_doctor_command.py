@@ -29,7 +29,7 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None
 
     def use_(name: str) -> None:
         world = make_world(tmp_path / "machine", describe(name))
-        monkeypatch.setattr(doctor, "_this_world", lambda: world)
+        monkeypatch.setattr(doctor, "this_world", lambda: world)
 
     return use_
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from machines_of_files import describe, make_world
+from machines_of_files import PYTHON, answers, describe, make_world
 from small_packages import path_source, write_project, write_recipe
 
 from cudawheel.data import capability_names, torch_releases
@@ -82,3 +83,37 @@ def test_the_options_that_are_advised_for_a_recipe_are_ones_that_a_plan_accepts(
     assert all(PASCAL.capability in variant.capabilities.cubins for variant in variants)
     assert variants
     assert torch_releases()[selection.torch].cuda.major == 12  # type: ignore[index]
+
+
+def test_remedies_name_the_environment_that_was_looked_into(tmp_path: Path) -> None:
+    described = describe("old_torch")
+    world = make_world(tmp_path / "machine", described)
+    for running, pip in ((PYTHON, "pip install"), ("/usr/bin/python3", f"{PYTHON} -m pip install")):
+        findings = diagnose(examine(replace(world, running=running), python=PYTHON))
+        remedies = [line for finding in findings for line in finding.remedy if "pip install" in line]
+        assert {finding.section for finding in findings if "pip install" in " ".join(finding.remedy)} >= {
+            "torch",
+            "extensions",
+        }
+        assert [line for line in remedies if pip not in line or (pip == "pip install" and "-m pip" in line)] == []
+
+
+def test_an_environment_that_was_looked_into_in_vain_is_not_offered_again(tmp_path: Path) -> None:
+    described = {
+        **describe("whole"),
+        "torch": {},
+        "programs": {"/x/.venv/bin/python -I -c": answers({})[f"{PYTHON} -I -c"]},
+    }
+    world = make_world(tmp_path / "machine", described)
+    for python, offered in ((PYTHON, True), ("/x/.venv/bin/python", False)):
+        [finding] = [one for one in diagnose(examine(world, python=python)) if one.code == "no-torch"]
+        assert (".venv" in finding.remedy[0]) == offered
+
+
+def test_an_environment_with_a_torch_in_it_is_offered_by_name(tmp_path: Path) -> None:
+    described = {**describe("whole"), "torch": {"/opt/a/lib/python3.12/site-packages": {"version": "2.11.0"}}}
+    described["programs"] = {**described["programs"], "/opt/a/bin/python3.12": ""}
+    described["environ"] = {"PATH": "/usr/bin:/opt/a/bin"}
+    world = make_world(tmp_path / "machine", described)
+    [finding] = [one for one in diagnose(examine(world)) if one.code == "no-torch"]
+    assert finding.remedy[0].endswith("--python /opt/a/bin/python3.12")
