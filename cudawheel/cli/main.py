@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from cudawheel.cli.streams import write_anything
 from cudawheel.errors import CudawheelError, DiskFullError, InterruptedBuildError
 
 # Modules are named, not imported: `--help` and a cache hit should not wait for what they do not use.
@@ -70,6 +71,7 @@ def cudawheel() -> None:
 
 def run() -> NoReturn:
     """Run the command line and exit with its code."""
+    write_anything()
     # Ended from outside is handled as Ctrl-C is: compilers ended, nothing half-written.
     signal.signal(signal.SIGTERM, _terminated)
     try:
