@@ -34,6 +34,7 @@ class Pattern:
         needles: every line that a regex matches holds one of these literally; they are what a log is searched for.
         any: regexes of single lines of which one has to match; none if `all` alone decides.
         all: regexes each of which has to match some line.
+        within: the lines that `all` matches have to lie so near to each other, in lines; 0 is anywhere in the log.
         also: regexes of lines that tell more once the others have matched.
         defaults: words for the named groups that nothing was found for.
         cause: why it happens; `{name}` stands for what the group of that name matched.
@@ -52,6 +53,7 @@ class Pattern:
     needles: tuple[str, ...]
     any: tuple[re.Pattern[str], ...]
     all: tuple[re.Pattern[str], ...]
+    within: int
     also: tuple[re.Pattern[str], ...]
     defaults: Mapping[str, str]
     cause: str
@@ -90,6 +92,7 @@ def _pattern(row: Mapping[str, Any]) -> Pattern:
         needles=tuple(row["needles"]),
         any=_regexes(row.get("any", ())),
         all=_regexes(row.get("all", ())),
+        within=row.get("within", 0),
         also=_regexes(row.get("also", ())),
         defaults=row.get("defaults", {}),
         cause=row["cause"],

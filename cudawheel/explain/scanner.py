@@ -22,6 +22,8 @@ _NEAR = 1000
 # A line is quoted up to this many characters, with so many of them before the match.
 _QUOTED, _BEFORE = 240, 60
 _MOST_LINES = 3
+# So many lines of evidence are counted; there is no need to look at more.
+_MOST_COUNTED = 1000
 # So many lines of a block are looked at in vain for one word, and as many from its end.
 _MOST_IN_VAIN = 300
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -41,7 +43,8 @@ class Explanation:
 
     Attributes:
         pattern: what is known of it.
-        evidence: the lines that show it, in order.
+        evidence: the first lines that show it, in order.
+        more: how many more lines show it, counted up to a thousand.
         cause: why it happened, with the names and numbers of this log.
         remedy: what helps.
         recipe: what helps in a recipe or an option of cudawheel; empty where that is the same.
@@ -49,6 +52,7 @@ class Explanation:
 
     pattern: Pattern
     evidence: tuple[Evidence, ...]
+    more: int
     cause: str
     remedy: str
     recipe: str
@@ -60,30 +64,51 @@ class _Watch:
 
     pattern: Pattern
     lines: dict[int, str] = field(default_factory=dict)
-    missing: set[int] = field(default_factory=set)
+    counted: set[int] = field(default_factory=set)
     captured: dict[str, str] = field(default_factory=dict)
     more: dict[int, str] = field(default_factory=dict)
+    # For each regex of `all` where it has matched, and what the line says.
+    parts: tuple[dict[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        self.missing = set(range(len(self.pattern.all)))
+        self.parts = tuple({} for _ in self.pattern.all)
+
+    @property
+    def together(self) -> tuple[int, ...]:
+        """The lines of `all`, one for each regex: the first, or the first that lie near each other; or nothing."""
+        if not all(self.parts):
+            return ()
+        if not self.pattern.within:
+            return tuple(min(part) for part in self.parts)
+        first, *others = self.parts
+        for start in sorted(first):
+            near = [min(part, key=lambda line: abs(line - start)) for part in others]
+            if all(abs(line - start) <= self.pattern.within for line in near):
+                return (start, *near)
+        return ()
 
     @property
     def found(self) -> bool:
-        return bool(self.lines) and not self.missing
+        return len(self.together) == len(self.parts) and bool(self.lines or self.parts)
+
+    @property
+    def first(self) -> int:
+        return min([*self.lines, *self.together])
 
     @property
     def satisfied(self) -> bool:
-        return self.found and len(self.lines) >= _MOST_LINES
+        return len(self.counted) >= _MOST_COUNTED and self.found
 
     def look(self, text: str, line: Callable[[], int]) -> bool:
         """Look at a line; say whether it means anything."""
         means = False
-        for number, regex in enumerate(self.pattern.all):
-            if number in self.missing and (match := regex.search(text)):
-                self.missing.discard(number)
-                means = self._keep(self.lines, line(), match)
-        if len(self.lines) < _MOST_LINES and (match := _first(self.pattern.any, text)):
-            means = self._keep(self.lines, line(), match)
+        for part, regex in zip(self.parts, self.pattern.all, strict=True):
+            if len(part) < _MOST_COUNTED and (match := regex.search(text)):
+                means = self._keep(part, line(), match)
+        if len(self.counted) < _MOST_COUNTED and (match := _first(self.pattern.any, text)):
+            number = line()
+            self.counted.add(number)
+            means = len(self.lines) >= _MOST_LINES or self._keep(self.lines, number, match)
         elif len(self.more) < _MOST_LINES and (match := _first(self.pattern.also, text)):
             means = self._keep(self.more, line(), match)
         return means
@@ -97,10 +122,12 @@ class _Watch:
 
     def explanation(self) -> Explanation:
         pattern, captured = self.pattern, self.captured
-        lines = {**self.more, **self.lines}
+        parts = {line: part[line] for line, part in zip(self.together, self.parts, strict=True)}
+        lines = {**self.more, **parts, **self.lines}
         return Explanation(
             pattern=pattern,
             evidence=tuple(Evidence(line=line, text=lines[line]) for line in sorted(lines)),
+            more=len(self.counted - set(self.lines)),
             cause=pattern.fill(pattern.cause, captured),
             remedy=pattern.fill(pattern.remedy, captured),
             recipe=pattern.fill(pattern.recipe, captured),
@@ -140,7 +167,7 @@ class Scanner:
         block, self._rest = self._rest, b""
         self._search(block)
         found = [watch for watch in self._watches if watch.found]
-        found.sort(key=lambda watch: (watch.pattern.rank, min(watch.lines)))
+        found.sort(key=lambda watch: (watch.pattern.rank, watch.first))
         return tuple(watch.explanation() for watch in found)
 
     def _search(self, block: bytes) -> None:
@@ -177,16 +204,23 @@ def explain_text(text: str) -> tuple[Explanation, ...]:
     return scanner.explanations()
 
 
-def explain_stream(stream: IO[bytes]) -> tuple[Explanation, ...]:
+def explain_stream(
+    stream: IO[bytes], *, on_read: Callable[[int], None] = lambda _size: None
+) -> tuple[Explanation, ...]:
     """Say what a log shows, the root first.
 
     It may be of any size and hold anything; it may be UTF-16, as PowerShell writes it.
+
+    Args:
+        stream: the log.
+        on_read: called with the size of each piece that was read, in bytes.
 
     Raises:
         OSError: it cannot be read to its end.
     """
     scanner = Scanner()
     for piece in _as_utf8(stream):
+        on_read(len(piece))
         scanner.feed(piece)
     return scanner.explanations()
 

@@ -60,3 +60,37 @@ def test_there_are_enough_and_each_is_there_once() -> None:
     assert len({pattern.id for pattern in KNOWN}) == len(KNOWN)
     assert len({pattern.title for pattern in KNOWN}) == len(KNOWN)
     assert [pattern.rank for pattern in KNOWN] == sorted(pattern.rank for pattern in KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("error: command 'nvcc' failed: No such file or directory", "no-nvcc"),
+        ("ptxas fatal : Value 'sm_120' is not defined for option 'gpu-name'", "ptxas-too-old"),
+        ("undefined symbol: cudaGetDriverEntryPointByVersion, version libcudart.so.12", "cuda-library-too-old"),
+        ("CMake Error: CMAKE_CUDA_ARCHITECTURES must be non-empty", "cmake-no-capabilities"),
+        ("g++: error: unrecognized command-line option '-std=c++20'", "host-compiler-too-old"),
+        ("a.whl has an unsupported platform tag: manylinux_2_35_x86_64", "platform-tag-refused"),
+        ("ImportError: libc10.so: cannot open shared object file: No such file or directory", "torch-library-missing"),
+    ],
+)  # fmt: skip
+def test_a_line_has_one_cause_and_no_other(line: str, known: str) -> None:
+    assert [one.pattern.id for one in explain_text(line)] == [known]
+
+
+def test_the_compiler_that_is_advised_is_one_that_the_cause_allows() -> None:
+    [found] = explain_text("#error -- unsupported GNU version! gcc versions later than 12 are not supported!")
+    advised = set(re.findall(r"(?:gcc|g\+\+)[- ](\d+)", found.remedy + found.recipe))
+    assert advised == {"12"}
+
+
+def test_a_wheel_that_does_not_fit_is_named_with_its_tag() -> None:
+    [found] = explain_text(
+        "ERROR: x/a_b-1.0+cu13-cp310-abi3-manylinux_2_34_x86_64.whl is not a supported wheel on this platform."
+    )
+    assert "a_b-1.0+cu13-cp310-abi3-manylinux_2_34_x86_64.whl is for cp310-abi3-manylinux_2_34_x86_64 " in found.cause
+
+
+def test_where_no_nvcc_is_found_it_is_said_that_a_build_of_ours_needs_none() -> None:
+    [found] = explain_text("nvcc: command not found")
+    assert "brings its own nvcc" in found.recipe

@@ -104,9 +104,14 @@ def test_a_progress_bar_is_not_quoted() -> None:
     assert found.evidence[0].text == "ERROR: No matching distribution found for torch==9"
 
 
-def test_the_same_again_and_again_is_shown_a_few_times() -> None:
-    [found] = explain_stream(io.BytesIO(KILLED * 1000))
+def test_the_same_again_and_again_is_shown_a_few_times_and_counted() -> None:
+    [found] = explain_stream(io.BytesIO(KILLED * 900))
     assert [one.line for one in found.evidence] == [1, 2, 3]
+    assert found.more == 897
+    [found] = explain_stream(io.BytesIO(KILLED * 3))
+    assert found.more == 0
+    [found] = explain_stream(io.BytesIO(KILLED * 100_000))
+    assert found.more == 997, "a thousand are counted, and no more"
 
 
 def test_the_root_comes_first_whatever_is_said_first() -> None:
@@ -115,9 +120,19 @@ def test_the_root_comes_first_whatever_is_said_first() -> None:
     assert [one.evidence[0].line for one in found] == [3, 1, 2]
 
 
-def test_signs_that_belong_together_may_stand_far_apart() -> None:
-    log = f"  in _get_cuda_arch_flags\n{LINE.decode() * 100}IndexError: list index out of range"
-    assert [one.pattern.id for one in explain_text(log)] == ["no-capability-list"]
+@pytest.mark.parametrize(("between", "known"), [(0, True), (20, True), (100, False)])
+def test_signs_that_belong_together_stand_near_each_other(between: int, known: bool) -> None:
+    frame, error = "  in _get_cuda_arch_flags\n", "IndexError: list index out of range\n"
+    for first, second in ((frame, error), (error, frame)):
+        found = explain_text(f"{first}{LINE.decode() * between}{second}")
+        assert [one.pattern.id for one in found] == (["no-capability-list"] if known else [])
+
+
+def test_of_many_places_those_that_are_near_each_other_are_shown() -> None:
+    error = "IndexError: list index out of range\n"
+    log = f"{error}{LINE.decode() * 100}  in _get_cuda_arch_flags\n    x\n{error}{LINE.decode() * 100}{error}"
+    [found] = explain_text(log)
+    assert [one.line for one in found.evidence] == [102, 104]
 
 
 def test_names_and_numbers_of_the_log_are_in_the_cause() -> None:
