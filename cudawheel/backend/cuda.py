@@ -54,13 +54,14 @@ def cuda_environment(policy: Policy) -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory(prefix="cudawheel-toolkit-") as folder,
         Jobserver(BudgetRequest(), history, confined=False) as jobserver,
-        jobserver.serve(_build(policy)),
+        jobserver.serve(build := _build(policy)),
     ):
         variables = _variables(policy, Path(folder), jobserver)
         os.environ.clear()
         os.environ.update(variables)
         try:
             yield
+            build.finished = True
         finally:
             os.environ.clear()
             os.environ.update(before)

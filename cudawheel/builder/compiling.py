@@ -102,6 +102,7 @@ class Compiling:
         start = jobserver.now()
         with jobserver.serve(self._build):
             wheel = self._until_it_fits(environment)
+            self._build.finished = True
         timeline = jobserver.timeline.between(start, jobserver.now())
         return Compiled(wheel=wheel, variables=self._variables(), timeline=timeline)
 

@@ -39,6 +39,8 @@ class Build:
         note: told what people should know.
         remember: whether what its compilers take is worth remembering; with a compiler cache it is not.
         starved: sources that found too little memory even alone.
+        measured: whether a compiler of it was worth remembering so far.
+        finished: set by whoever runs it once it has compiled all that it has to.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Build:
     note: Callable[[str], None]
     remember: bool = True
     starved: list[str] = field(default_factory=list)
+    measured: bool = False
+    finished: bool = False
 
 
 class Dispatcher:
@@ -91,6 +95,8 @@ class Dispatcher:
         self._builds.pop(build.name, None)
         self._mark_withheld(now)
         self.write_history()
+        if build.measured and build.finished:
+            self._history.add(build.key, (), finished=True)
 
     def ask(self, client: Client, *, build: str, kind: Kind, passes: int, source: Path, now: float) -> None:
         """Take a launcher's request for a lease.
@@ -160,7 +166,7 @@ class Dispatcher:
         """Write down what was measured since the last time; whoever compiled it need not wait for the disk."""
         measured, self._measured = self._measured, []
         for key in dict.fromkeys(key for key, _ in measured):
-            self._history.add(key, [done for of, done in measured if of == key])
+            self._history.add(key, [done for of, done in measured if of == key], finished=False)
 
     def looked(self, look: Look, process_of: Callable[[Client], int], now: float) -> Client | None:
         """Take what a look at the machine showed; give the client whose compiler is to be stopped, if one must be."""
@@ -219,6 +225,7 @@ class Dispatcher:
                 seconds=report.seconds,
             )
             self._measured.append((build.key, done))
+            build.measured = True
 
     def _mark_withheld(self, now: float) -> None:
         """Keep one event for each span of time in which a compiler waited for memory while a slot was free."""

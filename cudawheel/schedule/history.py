@@ -24,7 +24,15 @@ CREATE TABLE IF NOT EXISTS compilation (
     peak INTEGER NOT NULL, cpu_seconds REAL NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_unit ON compilation (package, source, kind);
+CREATE TABLE IF NOT EXISTS unfinished (package TEXT NOT NULL, fingerprint TEXT NOT NULL, UNIQUE (package, fingerprint));
 """
+# The first unit of a build that goes on leaves a mark, which stays where the build is killed. A build that was finished
+# before keeps all its units, whatever becomes of it when it is done again.
+_MARK = """
+INSERT OR IGNORE INTO unfinished SELECT ?1, ?2
+WHERE NOT EXISTS (SELECT 1 FROM compilation WHERE package = ?1 AND fingerprint = ?2)
+"""
+_UNMARK = "DELETE FROM unfinished WHERE package = ? AND fingerprint = ?"
 # Another build may be writing on a machine whose cores are all taken; what was measured in an hour is worth the wait.
 _BUSY_SECONDS = 10.0
 # Of one unit so many last compilations count: a cost that has gone down is believed after as many builds.
@@ -110,16 +118,26 @@ class History:
         )
 
     def units_of(self, key: CostKey) -> tuple[tuple[str, Kind, Cost], ...]:
-        """Give every unit that the last build of a package compiled, with its cost; none if it was never built."""
+        """Give every unit that the last finished build of a package compiled, with its cost; none if there is none.
+
+        What a build compiled before it was interrupted, or failed, is not all that it has to compile.
+        """
         rows = self._rows(
-            "SELECT DISTINCT source, kind FROM compilation WHERE package = ? AND fingerprint = (SELECT fingerprint "
-            "FROM compilation WHERE package = ? ORDER BY fingerprint = ? DESC, at DESC LIMIT 1) ORDER BY source",
-            (key.package, key.package, key.fingerprint),
+            "SELECT DISTINCT source, kind FROM compilation WHERE package = ?1 AND fingerprint = (SELECT fingerprint "
+            "FROM compilation WHERE package = ?1 AND fingerprint NOT IN (SELECT fingerprint FROM unfinished "
+            "WHERE package = ?1) ORDER BY fingerprint = ?2 DESC, at DESC LIMIT 1) ORDER BY source",
+            (key.package, key.fingerprint),
         )
         return tuple((source, kind, self.cost_of(key, source, kind)) for source, kind in rows)
 
-    def add(self, key: CostKey, done: Sequence[Compilation]) -> None:
-        """Remember what was measured."""
+    def add(self, key: CostKey, done: Sequence[Compilation], *, finished: bool = True) -> None:
+        """Remember what was measured.
+
+        Args:
+            key: of the build.
+            done: compilers of it that ended well.
+            finished: whether the build has compiled all that it has to; until then its units tell nothing of the next.
+        """
         rows = [
             (key.package, key.fingerprint, key.cuda, key.torch, c.source, c.kind, c.passes, c.threads, c.peak,
              c.cpu_seconds, c.seconds, time.time())
@@ -128,22 +146,23 @@ class History:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._write(rows)
+                self._write(key, rows, finished=finished)
             except sqlite3.DatabaseError as error:
                 # Its subclasses are for what passes: a database that is locked, a disk that is full.
                 if type(error) is not sqlite3.DatabaseError:
                     raise
                 # Damaged. Kept for whoever wants to look at it; a log of changes beside it SQLite removes by itself.
                 self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
-                self._write(rows)
+                self._write(key, rows, finished=finished)
         except (OSError, sqlite3.Error, UnicodeError):
             # A build does not fail because what it cost could not be written down.
             return
 
-    def _write(self, rows: Sequence[Sequence[object]]) -> None:
+    def _write(self, key: CostKey, rows: Sequence[Sequence[object]], *, finished: bool) -> None:
         with self._open() as database:
             database.executescript(_SCHEMA)
             with database:
+                database.execute(_UNMARK if finished else _MARK, (key.package, key.fingerprint))
                 database.executemany(f"INSERT INTO compilation VALUES ({', '.join('?' * 12)})", rows)  # noqa: S608
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

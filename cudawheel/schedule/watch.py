@@ -102,6 +102,7 @@ def watch(
             listener.note(f"nothing may be executed in {folder}: compilers do not wait their turn; set TMPDIR")
         with jobserver.serve(build):
             done = follow(command, env=variables, on_output=listener.output, hold=jobserver.confinement.command)
+            build.finished = done.code == 0
         return Watched(
             code=done.code,
             seconds=done.seconds,

@@ -131,6 +131,16 @@ def test_every_compiler_waits_its_turn_and_is_measured(make: Make, order: BuildO
     ]
 
 
+def test_what_a_build_compiled_before_it_failed_is_not_taken_for_all_that_it_has_to(
+    make: Make, order: BuildOrder, place: Workplace
+) -> None:
+    with pytest.raises(BuildError):
+        make(run=[HOST], say=["a.cu(7): error: no"], fails=True).run(HERE)
+    history = place.jobserver.history
+    assert history.cost_of(key_of(order), "src/a.cpp", "host").measured
+    assert history.units_of(key_of(order)) == ()
+
+
 def test_what_ran_before_is_not_in_the_timeline(make: Make, place: Workplace) -> None:
     project = make(run=[HOST])
     project.run(HERE)

@@ -312,6 +312,34 @@ def test_what_cmake_tries_a_compiler_out_with_needs_little(history: History) -> 
     assert scene.grants() == {"1": 1}
 
 
+@pytest.mark.parametrize(
+    "report", [make_report(code=1, peak=8 * GIB), make_report(signal=15), make_report(signal=2), None], ids=str
+)
+def test_what_a_compiler_took_that_failed_or_was_ended_is_no_measurement(
+    report: Report | None, scene: Scene, history: History
+) -> None:
+    scene.ask("1", source="a.cu")
+    scene.grants()
+    if report is None:
+        scene.dispatcher.gone("1", 1.0)
+    else:
+        scene.ended("1", report)
+    scene.dispatcher.leave(scene.build, 2.0)
+    assert not history.cost_of(KEY, "a.cu", "host").measured
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_only_a_build_that_was_finished_tells_the_next_one_which_units_there_are(
+    finished: bool, scene: Scene, history: History
+) -> None:
+    scene.ask("1", source="a.cu")
+    scene.grants()
+    scene.ended("1")
+    scene.build.finished = finished
+    scene.dispatcher.leave(scene.build, 2.0)
+    assert [source for source, _, _ in history.units_of(KEY)] == ["a.cu"] * finished
+
+
 def test_the_next_build_goes_by_what_was_measured(scene: Scene, history: History) -> None:
     scene.ask("1")
     scene.grants()

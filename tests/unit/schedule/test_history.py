@@ -187,6 +187,29 @@ def test_the_units_are_those_of_the_same_build_or_else_of_the_last(history: Hist
     assert history.units_of(make_key("other")) == ()
 
 
+def test_a_build_that_was_interrupted_does_not_tell_which_units_there_are(history: History) -> None:
+    before, broken = make_key(fingerprint="before"), make_key(fingerprint="broken")
+    history.add(before, [make_compilation("large.cu", peak=2 * GIB), make_compilation("small.cpp", kind="host")])
+    history.add(broken, [make_compilation("small.cpp", kind="host", peak=GIB // 4)], finished=False)
+    assert [source for source, _, _ in history.units_of(broken)] == ["large.cu", "small.cpp"]
+    history.add(broken, [make_compilation("large.cu")], finished=False)
+    history.add(broken, (), finished=True)
+    history.add(broken, [make_compilation("new.cu")])
+    assert [source for source, _, _ in history.units_of(broken)] == ["large.cu", "new.cu", "small.cpp"]
+
+
+def test_of_a_package_that_was_never_finished_no_units_are_known_but_their_costs_are(history: History) -> None:
+    history.add(KEY, [make_compilation(peak=2 * GIB)], finished=False)
+    assert history.units_of(KEY) == ()
+    assert memory_in(history) == 2
+
+
+def test_a_finished_build_that_is_interrupted_when_it_is_done_again_stays_finished(history: History) -> None:
+    history.add(KEY, [make_compilation("a.cu"), make_compilation("b.cu")])
+    history.add(KEY, [make_compilation("a.cu")], finished=False)
+    assert [source for source, _, _ in history.units_of(KEY)] == ["a.cu", "b.cu"]
+
+
 WRITER = """
 import sys
 from pathlib import Path
