@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,15 +17,22 @@ from cudawheel.cli.console import err
 from cudawheel.cli.explain import show_explanations
 from cudawheel.cli.options import cache_folder, cache_option, read_budget
 from cudawheel.cli.watch_display import WatchDisplay
-from cudawheel.errors import StoreError
+from cudawheel.errors import StoreError, UsageError
 from cudawheel.explain.masking import mask
-from cudawheel.explain.scanner import Scanner
+from cudawheel.explain.scanner import Explanation, Scanner
+from cudawheel.process import NOT_FOUND
 from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.confinement import Confinement
 from cudawheel.schedule.limits import GIB
 from cudawheel.schedule.plot import plot
 from cudawheel.schedule.watch import Listener, Watched, watch
 
 _PLOTS_KEPT = 50
+# As shells say it of a file that is no program.
+_NOT_EXECUTABLE = 126
+# The pattern that knows of the kernel's killer, and the confinement in which its kills are counted.
+_OUT_OF_MEMORY = "out-of-memory"
+_OWN_CGROUP = Confinement(group=Path("/"))
 _LONGEST_TITLE = 100
 
 
@@ -51,6 +60,9 @@ def command(
     The exit code is the command's.
     """
     request = read_budget(memory_text=memory_text, jobs=jobs, force=False)
+    if (code := _cannot_be_run(words[0])) != 0:
+        context.exit(code)
+    _check_plot(places["plot_file"])
     scanner, folder = Scanner(), cache_folder(places["cache"]).absolute()
     try:
         done = _watch(words, request, folder / COSTS, scanner)
@@ -59,10 +71,35 @@ def command(
     except KeyboardInterrupt:
         err.print("cudawheel: stopped; all that the command had started was ended", markup=False)
         context.exit(128 + signal.SIGINT)
-    _show(done, words, _write_plot(done, words, places["plot_file"], folder))
+    _show(done, words, memory_text, _write_plot(done, words, places["plot_file"], folder))
     if done.code:
-        _explain(done, scanner)
+        _explain(done, memory_text, scanner)
     context.exit(done.code if done.code >= 0 else 128 - done.code)
+
+
+def _cannot_be_run(program: str) -> int:
+    """Say that there is no such program, and give the exit status that a shell gives for it; 0 if it can be run."""
+    if shutil.which(program) is not None:
+        return 0
+    there = os.sep in program and Path(program).exists()
+    err.print(f"cudawheel: {mask(program)}: {'cannot be executed' if there else 'not found'}", markup=False)
+    return _NOT_EXECUTABLE if there else NOT_FOUND
+
+
+def _check_plot(chosen: Path | None) -> None:
+    """See that the plot can be written, before a command that may take hours.
+
+    Raises:
+        UsageError: its folder is not there, or may not be written to.
+    """
+    folder = chosen.absolute().parent if chosen is not None else None
+    if folder is None or (folder.is_dir() and os.access(folder, os.W_OK)):
+        return
+    raise UsageError(
+        f"--plot {chosen} cannot be written: "
+        + (f"{folder} may not be written to" if folder.is_dir() else f"there is no folder {folder}"),
+        remedy="Make the folder, or name another one; without --plot it goes into the cache.",
+    )
 
 
 def _watch(words: tuple[str, ...], request: BudgetRequest, history: Path, scanner: Scanner) -> Watched:
@@ -86,7 +123,7 @@ def _watch(words: tuple[str, ...], request: BudgetRequest, history: Path, scanne
         ) from error
 
 
-def _show(done: Watched, words: tuple[str, ...], plotted: str) -> None:
+def _show(done: Watched, words: tuple[str, ...], memory_text: str | None, plotted: str) -> None:
     timeline = done.timeline
     again = sum(event.kind == "again" for event in timeline.events)
     parts = [
@@ -96,21 +133,42 @@ def _show(done: Watched, words: tuple[str, ...], plotted: str) -> None:
         f"{done.seconds:.0f} s, {timeline.peak / GIB:.1f} GiB at most of {done.budget}, in {done.confinement}",
     ]
     if timeline.units:
+        number = len(timeline.units)
         parts.append(
-            f"{len(timeline.units)} compilations, {timeline.most_running} at once at most"
+            f"{number} compilation{'s' * (number != 1)}, {timeline.most_running} at once at most"
             + (f", {again} run again after they were killed" if again else "")
         )
     if done.kills:
-        parts.append(f"the kernel ended {done.kills} of its processes for want of memory")
+        ended = "a process of it" if done.kills == 1 else f"{done.kills} processes of it"
+        ended = f"the kernel ended {ended} for want of memory"
+        parts.append(f"--memory {memory_text} was too small: {ended}" if memory_text and done.code else ended)
+        if done.code:
+            parts.append(f"→ {_more_memory(memory_text)}")
     for part in (*parts, *done.starved, plotted):
         err.print(f"cudawheel: {part}", markup=False)
 
 
-def _explain(done: Watched, scanner: Scanner) -> None:
-    if done.code in {-signal.SIGKILL, 128 + signal.SIGKILL} or (done.kills and not done.starved):
-        # The kernel's killer leaves no word in anybody's output.
+def _more_memory(memory_text: str | None) -> str:
+    if memory_text:
+        return "Give it more, or leave --memory out: then it may take all that is free but for a reserve."
+    return "It may take all that is free, and needs more: end other programs, or raise WSL's or the container's memory."
+
+
+def _explain(done: Watched, memory_text: str | None, scanner: Scanner) -> None:
+    killed = done.code in {-signal.SIGKILL, 128 + signal.SIGKILL} and done.confinement != str(_OWN_CGROUP)
+    # The kernel's killer leaves no word in anybody's output. Where it took no compiler, the summary has said all of it.
+    if killed or (done.kills and done.timeline.units and not done.starved):
         scanner.feed(b"\ncudawheel: a process was ended by signal 9 (Killed)\n")
-    show_explanations(scanner.explanations(), err)
+    told = done.kills and not done.timeline.units
+    causes = [one for one in scanner.explanations() if not (told and one.pattern.id == _OUT_OF_MEMORY)]
+    show_explanations([_within_watch(one, memory_text) for one in causes], err)
+
+
+def _within_watch(one: Explanation, memory_text: str | None) -> Explanation:
+    """Give an explanation without the advice to do what is being done: to run it under the guard."""
+    if one.pattern.id != _OUT_OF_MEMORY:
+        return one
+    return replace(one, remedy=_more_memory(memory_text), recipe="")
 
 
 def _write_plot(done: Watched, words: tuple[str, ...], chosen: Path | None, cache: Path) -> str:
