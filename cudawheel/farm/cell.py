@@ -16,6 +16,7 @@ from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.plan import Machine, Selection
 from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.plot_scale import count
 from cudawheel.toolchain.toolchain import ToolchainKind
 
 
@@ -130,7 +131,12 @@ class Order:
             cache=cache,
             reuse=self.reuse,
             remote=self.store if self.reuse else "",
-            allowed=BudgetRequest(memory=self.memory or None, jobs=self.cores, force=self.force),
+            allowed=BudgetRequest(
+                memory=self.memory or None,
+                jobs=self.cores,
+                force=self.force,
+                jobs_by=f"the {count(self.cores, 'core')} that the farm gave this cell",
+            ),
             compiler_cache=self.compiler_cache,
             network=self.network,
             environ=environ,

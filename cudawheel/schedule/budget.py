@@ -59,11 +59,13 @@ class BudgetRequest:
         memory: bytes for all compilers together.
         jobs: compilers at once.
         force: try even where one compiler does not fit.
+        jobs_by: where `jobs` comes from, in words.
     """
 
     memory: int | None = None
     jobs: int | None = None
     force: bool = False
+    jobs_by: str = "--jobs"
 
 
 def measure_budget(request: BudgetRequest, root: Path = Path("/")) -> Budget:
@@ -81,7 +83,7 @@ def measure_budget(request: BudgetRequest, root: Path = Path("/")) -> Budget:
         reserve=tightest.reserve,
         cores=cores,
         slots=min(request.jobs or slots_for(cores), slots_for(cores)),
-        slots_by="--jobs" if by_jobs else "cores",
+        slots_by=request.jobs_by if by_jobs else "cores",
         spare=1 if cores <= _FEW_CORES and not by_jobs else 0,
         limited_by=f"{tightest.available / GIB:.1f} GiB free within {tightest.name}",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_machine import set_memory, set_up_machine
 from fake_tools import build_request
 
 from cudawheel.data import capability_names
@@ -18,7 +19,8 @@ from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.plan import Machine, Selection
-from cudawheel.schedule.budget import BudgetRequest
+from cudawheel.schedule.budget import BudgetRequest, measure_budget
+from cudawheel.schedule.limits import GIB
 
 
 def request(tmp_path: Path, **changes: Any) -> BuildRequest:
@@ -58,7 +60,20 @@ def test_a_request_arrives_as_it_was_but_for_folders_and_environment(tmp_path: P
     assert there.recipe == tmp_path / "there" / "x.toml"
     assert (there.cache, there.wheelhouse) == (tmp_path / "cache", tmp_path / "house")
     assert there.environ == {"A": "b"}, "nothing of the environment here goes to other machines"
-    assert there.allowed == BudgetRequest(memory=5 << 30, jobs=2, force=True), "as many compilers as it got cores"
+    allowed = BudgetRequest(memory=5 << 30, jobs=2, force=True, jobs_by=there.allowed.jobs_by)
+    assert there.allowed == allowed, "as many compilers as it got cores"
+
+
+@pytest.mark.parametrize(("cores", "given"), [(1, "the 1 core that"), (2, "the 2 cores that")])
+def test_what_holds_the_compilers_down_is_what_the_farm_gave_and_no_option(
+    cores: int, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = on_a_worker(request(tmp_path), tmp_path, cores).allowed
+    set_up_machine(tmp_path, monkeypatch, cores=16)
+    set_memory(tmp_path, total=20 * GIB, available=12 * GIB)
+    limited = measure_budget(allowed, tmp_path).slots_by
+    assert limited.startswith(given)
+    assert "--jobs" not in limited
 
 
 def test_what_is_left_open_stays_open(tmp_path: Path) -> None:
