@@ -120,15 +120,16 @@ def build_in_containers(order: ContainerOrder, progress: Progress) -> tuple[Cont
     wants it.
 
     Raises:
-        ExtraMissingError: cibuildwheel is not installed.
         ContainerEngineError: there is no engine, or none answers.
+        ExtraMissingError: cibuildwheel is not installed.
         ContainerImageError: no image is known for a variant.
         SourceUnreachableError: no source can be had.
         SourceHashError: a source is not what the recipe pinned.
     """
     runs = order.runs()
-    require_cibuildwheel()
+    # What cannot be had by pip comes first: nobody wants to install cibuildwheel only to hear that it is of no use.
     find_engine(order.environ)
+    require_cibuildwheel()
     index = package_index(order.environ)
     fetched = fetch(order.loaded, order.sources, order.cache / "sources", progress, index_url=index)
     return tuple(_attempt(order, run, fetched, progress) for run in runs)

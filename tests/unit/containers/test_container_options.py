@@ -345,13 +345,6 @@ def test_a_build_without_an_engine_ends_with_a_code_of_its_own_and_touches_nothi
     assert not (tmp_path / "house").exists()
 
 
-def test_without_cibuildwheel_the_extra_is_named(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "find_spec", lambda _name: None)
-    with pytest.raises(ExtraMissingError) as caught:
-        build_in_containers(order_of(recipe, tmp_path), Heard())
-    assert "[container]" in caught.value.remedy
-
-
 # An engine that answers, and a cibuildwheel that leaves what it is told to.
 FAKE = """
 import pathlib, shutil, sys
@@ -372,6 +365,21 @@ def order(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cont
     write_program(tmp_path / "bin" / "docker", "#!/bin/sh\nexit 0\n")
     del monkeypatch
     return order_of(recipe, tmp_path, environ={"PATH": str(tmp_path / "bin")})
+
+
+def test_without_cibuildwheel_the_extra_is_named(order: ContainerOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "find_spec", lambda _name: None)
+    with pytest.raises(ExtraMissingError) as caught:
+        build_in_containers(order, Heard())
+    assert "[container]" in caught.value.remedy
+
+
+def test_an_engine_is_looked_for_before_anything_is_asked_to_be_installed(
+    order: ContainerOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "find_spec", lambda _name: None)
+    with pytest.raises(ContainerEngineError):
+        build_in_containers(replace(order, environ={"PATH": str(tmp_path / "nothing")}), Heard())
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fails: bool = False) -> None:
