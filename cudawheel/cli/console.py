@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
@@ -34,6 +34,16 @@ def show_error(error: CudawheelError) -> None:
         err.print(f"  {escape(line)}")
     for line in error.remedy.splitlines():
         err.print(f"[green]→[/] {escape(line)}")
+
+
+def print_block(console: Console, block: RenderableType, *, width: int | None = None) -> None:
+    """Print a table or a wrapped text; onto what is no terminal without the blanks that lines are filled up with."""
+    if console.is_terminal:
+        console.print(block, soft_wrap=False, width=width)
+        return
+    with console.capture() as captured:
+        console.print(block, soft_wrap=False, width=width)
+    console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), highlight=False)
 
 
 class BuildProgress:

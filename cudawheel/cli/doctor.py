@@ -28,7 +28,7 @@ from cudawheel.doctor.machine import Gpu, Machine
 from cudawheel.doctor.repair import apply, repairs
 from cudawheel.doctor.sources import recipes_in, usual_addresses
 from cudawheel.doctor.world import World
-from cudawheel.errors import CapabilityError, ProblemFoundError, WarningFoundError
+from cudawheel.errors import CapabilityError, ProblemFoundError, UsageError, WarningFoundError
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
 from cudawheel.model.version import PythonVersion
 
@@ -43,7 +43,10 @@ _INSTALLED = {"torch", "extensions"}
 
 @click.command("doctor")
 @click.option(
-    "--python", metavar="PATH", help="The environment to look into: a Python, or the folder of an environment."
+    "--python",
+    metavar="PATH",
+    shell_complete=suggestions.any_file,
+    help="The environment to look into: a Python, or the folder of an environment.",
 )
 @click.option(
     "--gpu", "gpu_text", metavar="NAME", help="Judge for this GPU instead of this machine's: 'RTX 5070 Ti', 12.0."
@@ -91,6 +94,8 @@ def command(  # noqa: PLR0913, PLR0917 - click passes options by name
     Ends with exit code 60 where there is a problem, 61 where there is a warning at most, and 0 otherwise. Nothing is
     changed unless --fix is given.
     """
+    if seven and installed:
+        raise UsageError("--checklist and --installed exclude each other", remedy="Leave one of them out.")
     world = this_world()
     asked = _gpus(gpu_text) if gpu_text is not None else ()
     folders = _folders(cache)
@@ -229,6 +234,8 @@ def _fix(cache: str, *, yes: bool, as_json: bool) -> None:
     # Where standard output is JSON, what is said about repairs goes beside it.
     console = err if as_json else out
     show_repairs(console, wanted)
+    if wanted and not yes and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask at whether to make them", remedy="Add --yes to --fix.")
     if wanted and (yes or click.confirm("Make them?", err=as_json)):
         for path in apply(wanted, home):
             console.print(f"[green]✓[/] made {path}", markup=True)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cudawheel.cli.console import print_block
 from cudawheel.doctor.checklist import Item
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.repair import Repair
@@ -38,7 +39,7 @@ _CODE = re.compile(r"`([^`]*)`")
 def show_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
     """Print findings, those about one thing together."""
     heading = Text.assemble(("cudawheel doctor", "bold"), "  ", (title, "dim"))
-    console.print(heading, soft_wrap=False, no_wrap=True, overflow="ellipsis")
+    print_block(console, heading)
     console.print()
     table = _table()
     before = ""
@@ -99,7 +100,7 @@ def _words(text: str, style: str) -> Text:
 
 
 def _print(console: Console, table: Table) -> None:
-    console.print(table, soft_wrap=False, width=min(console.width, _WIDEST))
+    print_block(console, table, width=min(console.width, _WIDEST))
 
 
 def _count(findings: Sequence[Finding]) -> str:

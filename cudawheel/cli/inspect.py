@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cudawheel.audit.inspection import Inspection, inspect
 from cudawheel.cli import suggestions
-from cudawheel.cli.console import out
+from cudawheel.cli.console import out, print_block
 from cudawheel.cli.environments import path_of, this_world
 from cudawheel.cli.options import this_machine
 from cudawheel.data import capability_names, capability_spans, known_for, machines_of
@@ -183,7 +183,7 @@ def _show(inspection: Inspection, supports: dict[ComputeCapability, Support | No
         # Where several objects differ, the weakest one decides: it is what the reader has to know.
         culprit = f" [dim]({escape(_weakest(inspection, gpu))})[/]" if support in (Support.NONE, Support.PTX) else ""
         table.add_row(str(gpu), escape(asked) if asked else known_for().get(gpu, ""), f"{_WORDS[support]}{culprit}")
-    out.print(table)
+    print_block(out, table)
 
 
 def _weakest(inspection: Inspection, gpu: ComputeCapability) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from cudawheel.doctor.diagnoses.words import install_missing
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Environment, Extension, TorchTrial
 from cudawheel.doctor.world import World
@@ -124,15 +125,21 @@ def diagnose_imports(trials: tuple[Trial, ...], environment: Environment) -> Ite
                 code="extension-import-fails",
                 severity=Severity.PROBLEM,
                 found=f"{trial.name} cannot be imported: {trial.fault}",
-                remedy=(
-                    f"{environment.python} -c 'import torch, {trial.detail}' 2>&1 | cudawheel explain",
-                    "An undefined symbol, or a library that is not found: it was built for another torch.",
-                ),
+                remedy=_mend(trial, environment),
             )
     names = [trial.name for trial in trials if not trial.fault]
     if names:
         found = f"{', '.join(names)} import{'s' * (len(names) == 1)}"
         yield Finding(section="extensions", code="extension-imports", severity=Severity.GOOD, found=found)
+
+
+def _mend(trial: Trial, environment: Environment) -> tuple[str, ...]:
+    if command := install_missing(trial.fault, environment):
+        return (command,)
+    return (
+        f"{environment.python} -c 'import torch, {trial.detail}' 2>&1 | cudawheel explain",
+        "An undefined symbol, or a library that is not found: it was built for another torch.",
+    )
 
 
 def diagnose_reconstruction(trial: Trial) -> Finding:

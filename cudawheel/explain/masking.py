@@ -19,12 +19,14 @@ _SECRETS = tuple(
         (r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:'\"]+:[^\s@'\"]+@", rf"\1{MASK}@"),
         (r"([?&;](?:sig|signature|key|auth|x-amz-[\w-]+|" + _NAME_OF_ONE + r")=)[^\s&;'\"]+", rf"\1{MASK}"),
         (r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token|digest)\s+)?)[^\s'\"]+", rf"\1{MASK}"),
+        # Of cookies all, up to where the header ends.
+        (r"(\b(?:set-)?cookies?['\"]?\s*:\s*['\"]?)[^\s'\"][^'\"\r\n]*", rf"\1{MASK}"),
         (r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}", rf"\1{MASK}"),
         (r"(--?" + _NAME_OF_ONE + r"[= ]['\"]?)[^\s'\"]+", rf"\1{MASK}"),
         (r"(\b" + _NAME_OF_ONE + r"['\"]?\s*[=:]\s*['\"]?)[^\s'\"]+", rf"\1{MASK}"),
         # What well-known issuers begin their tokens with.
         (
-            r"\b(?:(?:gh[pousr]_|github_pat_|glpat-|hf_|pypi-|npm_|sk-|AKIA)[\w-]{12,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+)",
+            r"\b(?:(?:gh[pousr]_|github_pat_|glpat-|hf_|pypi-|npm_|sk-|xox[a-z]-|AKIA|AIza)[\w-]{12,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+)",
             MASK,
         ),
     )

@@ -133,7 +133,7 @@ def _hidden(machine: Machine) -> Iterator[Finding]:
 def _arch_list(machine: Machine, gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     """Judge TORCH_CUDA_ARCH_LIST: builds follow it without a look at the GPUs."""
     text = machine.variables.get("TORCH_CUDA_ARCH_LIST", "")
-    if not text.strip() or not gpus:
+    if not text.strip():
         return
     context = CapabilityContext(
         known=tuple(sorted(known_for())), native=tuple(g.capability for g in gpus if g.capability)
@@ -141,15 +141,16 @@ def _arch_list(machine: Machine, gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     try:
         carried = CapabilityRequest.parse(text, capability_names()).expand(context)
     except CapabilityError as error:
-        left_out, why = gpus, f"cannot be read: {error.what}"
+        why = f"cannot be read: {error.what}; builds of torch extensions stop at it"
     else:
         left_out = tuple(g for g in gpus if g.capability and carried.support(g.capability) is Support.NONE)
-        why = f"leaves out {listing(left_out)}" if left_out else ""
-    if left_out:
+        why = f"leaves out {listing(left_out)}; what is built under it ends with `no kernel image`" if left_out else ""
+    if why:
+        mended = f'export TORCH_CUDA_ARCH_LIST="{arch_list(gpus)}"' if gpus else "unset TORCH_CUDA_ARCH_LIST"
         yield Finding(
             section="GPU",
             code="arch-list",
             severity=Severity.WARNING,
-            found=f"TORCH_CUDA_ARCH_LIST={text!r} {why}; what is built under it ends with `no kernel image`",
-            remedy=(f'export TORCH_CUDA_ARCH_LIST="{arch_list(gpus)}"',),
+            found=f"TORCH_CUDA_ARCH_LIST={text!r} {why}",
+            remedy=(mended,),
         )

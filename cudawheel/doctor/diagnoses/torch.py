@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from cudawheel.doctor.diagnoses.words import first_cuda, gpus_of, last_cuda, listing, torch_command, why_not
+from cudawheel.doctor.diagnoses.words import (
+    first_cuda,
+    gpus_of,
+    install_missing,
+    last_cuda,
+    listing,
+    torch_command,
+    why_not,
+)
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Gpu, Machine, Torch, TorchTrial
 from cudawheel.model.capability import ComputeCapability, Support
@@ -169,15 +177,13 @@ def _on_gpu(torch: Torch, found: str, gpu: Gpu, support: Support, machine: Machi
 
 def _trial(torch: Torch, trial: TorchTrial, machine: Machine, gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     if trial.error:
+        whole = f"See all of it: {machine.environment.python} -c 'import torch'"
         yield Finding(
             section="torch",
             code="torch-import-fails",
             severity=Severity.PROBLEM,
             found=f"it cannot be imported: {trial.error}",
-            remedy=(
-                f"See all of it: {machine.environment.python} -c 'import torch'",
-                _command(gpus, machine, torch),
-            ),
+            remedy=(install_missing(trial.error, machine.environment) or _command(gpus, machine, torch), whole),
         )
     elif machine.driver.gpus and torch.cuda and not trial.available:
         yield Finding(

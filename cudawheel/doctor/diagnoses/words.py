@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from cudawheel.data import capability_spans, torch_releases
-from cudawheel.doctor.machine import Gpu, Machine
+from cudawheel.doctor.machine import Environment, Gpu, Machine
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.version import CudaVersion, TorchVersion
 from cudawheel.plan.capabilities import rejection
 from cudawheel.schedule.limits import GIB
+
+_MISSING = re.compile(r"No module named '(?P<module>\w+)")
 
 
 def gib(size: float) -> str:
@@ -93,3 +96,10 @@ def torch_command(
 def arch_list(gpus: Iterable[Gpu]) -> str:
     """Write capabilities as TORCH_CUDA_ARCH_LIST takes them, lowest first."""
     return ";".join(str(gpu.capability) for gpu in gpus)
+
+
+def install_missing(fault: str, environment: Environment) -> str:
+    """Give the command that installs a module that an import did not find; empty where it failed otherwise."""
+    match = _MISSING.search(fault)
+    # Most packages are called as their module is; which one is meant only their documentation says.
+    return f"{environment.pip} install {match['module']}   (or the package that brings it)" if match else ""

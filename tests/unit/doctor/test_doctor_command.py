@@ -129,6 +129,7 @@ def test_fix_shows_first_and_asks(use: Use, call: Call, tmp_path: Path, monkeypa
     use("whole")
     cache = tmp_path / "home" / "cache"
     monkeypatch.setattr("click.confirm", lambda *_words, **_options: False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     _, out, _ = call("--offline", "--fix", "--cache", cache)
     assert "--fix makes these folders" in out
     assert not cache.exists()
@@ -137,6 +138,32 @@ def test_fix_shows_first_and_asks(use: Use, call: Call, tmp_path: Path, monkeypa
     assert (tmp_path / "home" / ".config" / "cudawheel" / "keys").is_dir()
     _, out, _ = call("--offline", "--fix", "--yes", "--cache", cache)
     assert "nothing that --fix could make" in out
+
+
+def test_fix_without_a_terminal_to_ask_at_wants_a_yes(use: Use, call: Call, tmp_path: Path) -> None:
+    use("whole")
+    code, out, err = call("--offline", "--fix", "--cache", tmp_path / "home" / "cache")
+    assert code == 2
+    assert "--fix makes these folders" in out
+    assert "→ Add --yes" in err
+    assert not (tmp_path / "home" / "cache").exists()
+
+
+def test_the_checklist_is_of_more_than_what_is_installed(use: Use, call: Call) -> None:
+    use("whole")
+    code, out, err = call("--checklist", "--installed")
+    assert (code, out) == (2, "")
+    assert "exclude each other" in err
+
+
+def test_piped_output_is_whole_and_has_no_blanks_at_its_ends(
+    use: Use, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("old_torch")
+    monkeypatch.setattr("cudawheel.cli.console.out.width", 40)
+    _, out, _ = call("--offline")
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert "16 cores" in " ".join(out.partition("\n\n")[0].split())
 
 
 def test_fix_beside_json_keeps_standard_output_whole(use: Use, call: Call, tmp_path: Path) -> None:

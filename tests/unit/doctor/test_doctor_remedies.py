@@ -17,6 +17,7 @@ from cudawheel.doctor.examine import examine
 from cudawheel.doctor.finding import Finding
 from cudawheel.doctor.machine import Gpu
 from cudawheel.doctor.recipe_fit import fit
+from cudawheel.doctor.trials import diagnose_imports, try_extensions
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityRequest
 from cudawheel.model.version import PythonVersion, TorchVersion
@@ -117,3 +118,24 @@ def test_an_environment_with_a_torch_in_it_is_offered_by_name(tmp_path: Path) ->
     world = make_world(tmp_path / "machine", described)
     [finding] = [one for one in diagnose(examine(world)) if one.code == "no-torch"]
     assert finding.remedy[0].endswith("--python /opt/a/bin/python3.12")
+
+
+@pytest.mark.parametrize("name", ["whole", "no_driver"])
+def test_a_list_of_capabilities_that_nobody_can_read_is_told_with_a_gpu_and_without(name: str, tmp_path: Path) -> None:
+    for text, told in (("12.0;sm_banana", True), ("12.0", False), (" ", False)):
+        found = judge(tmp_path, name=name, environ={"TORCH_CUDA_ARCH_LIST": text})
+        assert ("arch-list" in found) == told
+    finding = judge(tmp_path, name=name, environ={"TORCH_CUDA_ARCH_LIST": "sm_banana"})["arch-list"]
+    assert "cannot be read" in finding.found
+    assert "TORCH_CUDA_ARCH_LIST" in finding.remedy[0]
+
+
+def test_a_module_that_an_import_does_not_find_is_to_be_installed(tmp_path: Path) -> None:
+    said = "Traceback\nModuleNotFoundError: No module named 'einops.layers'"
+    programs = {**describe("whole")["programs"], f"{PYTHON} -c": f"FAILS {said}"}
+    world = make_world(tmp_path / "machine", {**describe("whole"), "programs": programs})
+    environment = examine(world, python=PYTHON).environment
+    [finding] = diagnose_imports(try_extensions(world, environment), replace(environment, pip="/x/bin/python -m pip"))
+    assert finding.remedy[0].startswith("/x/bin/python -m pip install einops ")
+    found = {one.code: one for one in diagnose(examine(world, python=PYTHON, importing=True))}
+    assert found["torch-import-fails"].remedy[0].startswith("pip install einops ")

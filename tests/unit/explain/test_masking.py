@@ -29,6 +29,13 @@ SECRET = "s3cr3t-Value0123456789"  # noqa: S105 - that is the point
         f'{{"api_key": "{SECRET}"}}',
         "cloning with ghp_s3cr3tValue0123456789abcd",
         "cloning with hf_s3cr3tValue0123456789abcd",
+        "told xoxb-s3cr3tValue-0123456789-abcd so",
+        "told xoxp-0123456789-s3cr3tValue so",
+        "GET /maps?x=AIzaSys3cr3tValue0123456789abcdefghijklm",
+        f"> Cookie: session={SECRET}; path=/",
+        f"> Cookie: a=b; session={SECRET}",
+        f"< Set-Cookie: session={SECRET}; Secure",
+        f"headers: {{'Cookie': 'a=b; session={SECRET}'}}",
     ],
 )
 def test_a_secret_is_masked(line: str) -> None:
@@ -45,6 +52,9 @@ def test_a_secret_is_masked(line: str) -> None:
         "Downloading https://files.example/torch-2.9.0%2Bcu130.whl#sha256=00ff",
         "g++ -DKEY_COUNT=3 -c a.cpp",
         "mail to someone@host.example",
+        "Downloading cookiecutter-2.6.0-py3-none-any.whl",
+        "copying http/cookies.py -> build/lib",
+        "error: no cookie",
     ],
 )
 def test_what_is_none_is_left_alone(line: str) -> None:
