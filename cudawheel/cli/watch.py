@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from cudawheel.builder.costs import COSTS
+from cudawheel.cli import suggestions
 from cudawheel.cli.console import err
 from cudawheel.cli.explain import show_explanations
 from cudawheel.cli.options import cache_folder, cache_option, read_budget
@@ -43,7 +44,14 @@ _LONGEST_TITLE = 100
     "--plot", "plot_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where the plot goes."
 )
 @cache_option
-@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="-- COMMAND...",
+    shell_complete=suggestions.command_lines,
+)
 @click.pass_context
 def command(
     context: click.Context,

@@ -98,9 +98,27 @@ def test_wheels_are_completed(command: str, complete: Complete) -> None:
     assert complete(command, "wheelhouse/b") == ["wheelhouse/b-1.whl"]
 
 
-@pytest.mark.parametrize("words", [("build", "elsewhere/"), ("inspect", "/usr/l"), ("explain", "build.l")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("build", "elsewhere/"),
+        ("inspect", "/usr/l"),
+        ("explain", "build.l"),
+        ("doctor", "--python", ".v"),
+        ("inspect", "--python", ""),
+        ("watch", "--", ""),
+        ("watch", "--", "./buil"),
+        ("watch", "--", "python3", "set"),
+        ("watch", "--plot", "a", "--", "no-such-progr"),
+    ],
+)
 def test_for_anything_else_the_shell_offers_files(words: tuple[str, ...], complete: Complete) -> None:
     assert complete(*words) == ["compopt -o default", ""]
+
+
+def test_programs_are_completed_for_a_command_that_is_watched(complete: Complete) -> None:
+    assert complete("watch", "--", "cudawhe") == ["cudawheel"]
+    assert complete("watch", "cudawhe") == ["cudawheel"]
 
 
 @pytest.mark.parametrize(("shell", "registers"), [("zsh", "compdef "), ("fish", "complete --no-files --command ")])
