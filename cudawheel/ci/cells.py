@@ -66,7 +66,7 @@ def ci_cells(
         history: what earlier builds cost; without a measurement the recipe's own figure counts.
 
     Raises:
-        UsageError: a recipe lies outside the repository.
+        UsageError: a recipe does not lie in the repository.
         RecipeError: recipes, or cells of one, contradict each other.
         SelectionError: the selector matches nothing.
         PlanError: nothing of a recipe can be built.
@@ -106,9 +106,13 @@ def _largest(loaded: LoadedRecipe, request: BuildRequest, variant: Variant, hist
 
 
 def _within(recipe: Path, root: Path) -> str:
-    if not recipe.is_relative_to(root.resolve()):
+    root = root.resolve()
+    if not recipe.is_relative_to(root):
+        # A worktree and a submodule have a file of that name.
+        known = (root / ".git").exists()
         raise UsageError(
-            f"{recipe} lies outside the repository {root.resolve()}",
-            remedy="Run this in the repository, with recipes that it holds: CI has nothing else.",
+            f"{recipe} does not lie in {'the repository' if known else 'the folder'} {root}",
+            why="" if known else f"{root} is not the top of a git repository, and a workflow names recipes from there.",
+            remedy="Run this in the top folder of the repository, with recipes that it holds: CI has nothing else.",
         )
-    return recipe.relative_to(root.resolve()).as_posix()
+    return recipe.relative_to(root).as_posix()

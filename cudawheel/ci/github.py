@@ -38,7 +38,7 @@ def _build(workflow: Workflow, include: list[dict[str, str]], actions: dict[str,
     # Values of a matrix reach the shell as variables: nothing that they hold can be taken for a command.
     environment = {"RECIPE": "${{ matrix.recipe }}", "ONLY": "${{ matrix.only }}"}
     steps: list[dict[str, Any]] = [
-        {"uses": actions["checkout"], "with": {"persist-credentials": False}},
+        _checkout(actions),
         {"uses": actions["setup-python"], "with": {"python-version": "${{ matrix.python }}"}},
         {"name": "Install cudawheel", "run": workflow.setup},
         {"name": "Build", "env": environment, "run": workflow.build("$RECIPE", "$ONLY")},
@@ -66,12 +66,14 @@ def _build(workflow: Workflow, include: list[dict[str, str]], actions: dict[str,
 
 
 def _audit(workflow: Workflow, needs: list[str], actions: dict[str, str]) -> dict[str, Any]:
+    checkout = [_checkout(actions)] if workflow.needs_checkout else []
     return {
         "needs": needs,
         # What was built is collected even where another cell failed, which fails the whole all the same.
         "if": "${{ !cancelled() }}",
         "runs-on": workflow.cells[0].runner,
         "steps": [
+            *checkout,
             {"uses": actions["setup-python"], "with": {"python-version": workflow.cells[0].python}},
             {"name": "Install cudawheel", "run": workflow.setup},
             {
@@ -86,3 +88,7 @@ def _audit(workflow: Workflow, needs: list[str], actions: dict[str, str]) -> dic
             },
         ],
     }
+
+
+def _checkout(actions: dict[str, str]) -> dict[str, Any]:
+    return {"uses": actions["checkout"], "with": {"persist-credentials": False}}

@@ -12,12 +12,13 @@ _HEAD = "Written by `{command}`. Change the recipes or that command, not this fi
 _WIDEST = 4096  # no line is broken
 
 
-def to_yaml(document: Mapping[str, Any], command: str) -> str:
+def to_yaml(document: Mapping[str, Any], command: str, warning: str = "") -> str:
     """Write a workflow.
 
     Args:
         document: plain values; of a text `action@commit # v1` the part behind `#` becomes a comment.
         command: what the file is made by, for its first line.
+        warning: what a reader has to know before it is run, in one line; empty for nothing.
 
     Raises:
         ExtraMissingError: ruamel.yaml is not installed.
@@ -35,7 +36,8 @@ def to_yaml(document: Mapping[str, Any], command: str) -> str:
     writer.indent(mapping=2, sequence=4, offset=2)
     sink = io.StringIO()
     writer.dump(_node(document), sink)
-    return f"# {_HEAD.format(command=command)}\n{sink.getvalue()}"
+    head = [_HEAD.format(command=command), *([f"WARNING: {warning}"] if warning else [])]
+    return "".join(f"# {line}\n" for line in head) + sink.getvalue()
 
 
 def _node(value: Any) -> Any:  # noqa: ANN401 - plain values in, ruamel's nodes out

@@ -18,7 +18,6 @@ REMOTE = "CUDAWHEEL_REMOTE_CACHE"
 """The variable through which `build` hears of the shared store."""
 
 _WITHOUT_WRITING = {"http", "https"}
-_EXTRAS = {"s3": "s3", "gs": "gs", "gcs": "gs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,11 @@ class Workflow:
     def shares(self) -> bool:
         """Whether what is built goes into the shared store; a web server only gives."""
         return bool(self.remote) and urlsplit(self.remote).scheme not in _WITHOUT_WRITING
+
+    @property
+    def needs_checkout(self) -> bool:
+        """Whether cudawheel itself lies in the repository."""
+        return self.install.startswith((".", "/", "-"))
 
     @property
     def setup(self) -> str:
@@ -87,9 +91,3 @@ def require_no_secret(remote: str) -> None:
             "the address of the shared store holds credentials, and a workflow is committed",
             remedy="Leave them out of it, and give them to the jobs as secrets of the CI service.",
         )
-
-
-def default_install(version: str, remote: str) -> str:
-    """Name the release of cudawheel to install, with the extra that a shared store at this address needs."""
-    extra = _EXTRAS.get(urlsplit(remote).scheme, "")
-    return f"cudawheel{f'[{extra}]' if extra else ''}=={version}"

@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +16,11 @@ from cudawheel.builder.costs import COSTS
 from cudawheel.ci.cells import ci_cells
 from cudawheel.ci.github import github_workflow
 from cudawheel.ci.gitlab import gitlab_pipeline
+from cudawheel.ci.install import Install, default_install
 from cudawheel.ci.runners import Runner, Service, runners_of
 from cudawheel.ci.text import to_yaml
-from cudawheel.ci.workflow import Workflow, default_install, require_no_secret
-from cudawheel.cli.console import out
+from cudawheel.ci.workflow import Workflow, require_no_secret
+from cudawheel.cli.console import err, out
 from cudawheel.cli.matrix import selector_options
 from cudawheel.cli.options import (
     cache_folder,
@@ -37,6 +37,7 @@ from cudawheel.model.version import PythonVersion
 from cudawheel.plan.plan import Machine
 from cudawheel.plan.selectors import Selector
 from cudawheel.schedule.history import History
+from cudawheel.schedule.plot_scale import count
 from cudawheel.toolchain.toolchain import ToolchainKind
 
 # Which Python builds a wheel that serves several is chosen by the machine's own elsewhere; here the same everywhere.
@@ -70,9 +71,15 @@ def _workflow_options(wrapped: _Command) -> _Command:
             help="A runner and its memory, such as big=64G, beside those everybody has; repeatable.",
         ),
         click.option("--remote-cache", "remote", default="", metavar="URL", help="The shared store of all jobs."),
-        click.option("--install", default="", metavar="WHAT", help="What pip installs cudawheel from."),
+        click.option(
+            "--install",
+            default="",
+            metavar="WHAT",
+            help="What pip installs cudawheel from: a requirement, or a folder of the repository, as ./FOLDER.",
+        ),
         click.option(
             "-o",
+            "--output",
             "--out",
             "target",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -136,16 +143,24 @@ def _write(  # noqa: PLR0913 - one argument an option
         root=Path.cwd(),
         history=History(request.cache / COSTS),
     )
-    workflow = Workflow(cells=cells, remote=remote, install=install or default_install(version("cudawheel"), remote))
+    chosen = Install(what=install) if install else default_install(remote, Path.cwd())
+    workflow = Workflow(cells=cells, remote=remote, install=chosen.what)
     document = github_workflow(workflow) if service == "github" else gitlab_pipeline(workflow)
-    text = to_yaml(document, _command_line(service, workflow.recipes))
+    text = to_yaml(document, _command_line(service, workflow.recipes), chosen.doubt)
+    if chosen.doubt:
+        err.print(f"WARNING: {chosen.doubt}", markup=False)
+    _give(text, target, count(len(cells), "cell"))
+
+
+def _give(text: str, target: Path | None, size: str) -> None:
+    """Print a workflow, or write it and say where."""
     if target is None:
         click.echo(text, nl=False)
         return
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, text.encode())
-    out.print(f"{target}  {len(cells)} cells", markup=False)
+    out.print(f"{target}  {size}", markup=False)
 
 
 def _command_line(service: Service, recipes: Iterable[str]) -> str:
@@ -158,7 +173,7 @@ def _command_line(service: Service, recipes: Iterable[str]) -> str:
             continue
         value = context.params[option.name or ""]
         for item in value if isinstance(value, tuple) else (value,):
-            words += [option.opts[-1], str(item)]
+            words += [max(option.opts, key=len), str(item)]
     return shlex.join(words)
 
 

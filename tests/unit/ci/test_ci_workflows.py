@@ -19,7 +19,7 @@ from cudawheel.ci.github import github_workflow
 from cudawheel.ci.gitlab import gitlab_pipeline
 from cudawheel.ci.runners import runners_of, smallest_for
 from cudawheel.ci.text import to_yaml
-from cudawheel.ci.workflow import Workflow, default_install
+from cudawheel.ci.workflow import Workflow
 from cudawheel.cli import main
 from cudawheel.errors import MemoryBudgetError
 from cudawheel.schedule.history import Compilation, CostKey, History
@@ -90,7 +90,8 @@ def matrix_of(service: str, document: Any, job: str = "build") -> list[dict[str,
 def test_a_workflow_is_valid_and_its_matrix_is_the_plan(
     service: str, remote: str, recipe: str, call: Call, tmp_path: Path
 ) -> None:
-    code, text, err = call("ci", service, recipe, *(["--remote-cache", remote] if remote else []))
+    words = ["--install", "cudawheel==1.2", *(["--remote-cache", remote] if remote else [])]
+    code, text, err = call("ci", service, recipe, *words)
     assert (code, err) == (0, "")
     assert validate(service, text, tmp_path) == (0, "ok -- validation done\n")
     planned = call("plan", recipe, "--identifiers")[1].split()
@@ -121,6 +122,25 @@ def test_the_command_in_the_first_line_gives_the_same_bytes_again(
     (tmp_path / "out" / "w.yml").unlink()
     assert call(*shlex.split(made_by)[1:])[0] == 0
     assert (tmp_path / "out" / "w.yml").read_text() == text
+
+
+@pytest.mark.parametrize("option", ["-o", "--out", "--output"])
+def test_the_option_for_the_file_has_one_name_in_what_is_written(option: str, recipe: str, call: Call) -> None:
+    assert call("ci", "github", recipe, option, "w.yml")[0] == 0
+    assert " --output w.yml`" in Path("w.yml").read_text().splitlines()[0]
+
+
+def test_a_recipe_that_is_not_in_the_repository_is_told_from_a_folder_that_is_none(
+    recipe: str, call: Call, tmp_path: Path, tmp_path_factory: Any
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "elsewhere.toml"
+    elsewhere.write_text((tmp_path / recipe).read_text())
+    said = call("ci", "github", str(elsewhere))[2]
+    assert f"does not lie in the folder {tmp_path}" in said
+    (tmp_path / ".git").mkdir()
+    said = call("ci", "github", str(elsewhere))[2]
+    assert f"does not lie in the repository {tmp_path}" in said
+    assert "not the top" not in said
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -182,7 +202,7 @@ def test_the_reserve_of_a_runner_is_not_given_away() -> None:
         (["--remote-cache", "https://me:secret@example.org/x"], 2, "holds credentials"),
         (["--torch", "1.0"], 5, "torch 1.0 is not known"),
         (["recipes/other.toml"], 3, "recipes contradict each other"),
-        (["../elsewhere.toml"], 2, "outside the repository"),
+        (["../elsewhere.toml"], 2, "is not the top of a git repository"),
     ],
 )
 def test_what_cannot_be_a_workflow_is_refused(  # noqa: PLR0917
@@ -228,13 +248,6 @@ def test_actions_are_pinned_by_commit_and_say_their_release() -> None:
         action, _, release = line.partition(" # ")
         assert len(action.partition("@")[2]) == 40
         assert release.startswith("v")
-
-
-def test_the_install_names_this_release_and_what_the_store_needs() -> None:
-    assert default_install("1.2", "") == "cudawheel==1.2"
-    assert default_install("1.2", "s3://b/x") == "cudawheel[s3]==1.2"
-    assert default_install("1.2", "gs://b/x") == "cudawheel[gs]==1.2"
-    assert default_install("1.2", "/share/x") == "cudawheel==1.2"
 
 
 def test_values_reach_the_shell_as_variables_alone() -> None:
