@@ -42,7 +42,12 @@ def command() -> None:
 @command.command("new")
 @click.argument("what", metavar="SDIST|GIT|NAME")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="File to write, or - for standard output; else NAME.toml."
+    "-o",
+    "--output",
+    "--out",
+    "output",
+    type=click.Path(path_type=Path),
+    help="File to write, or - for standard output; else NAME.toml.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found and what is uncertain as JSON.")

@@ -115,6 +115,7 @@ def _all(options: Iterable[Callable[[_Command], _Command]], command: _Command) -
 @click.option(
     "--output",
     "--output-dir",
+    "--out",
     "-o",
     "folder",
     type=click.Path(path_type=Path),

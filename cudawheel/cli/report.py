@@ -22,6 +22,7 @@ from cudawheel.schedule.plot_scale import count
 @click.argument("wheelhouse", type=click.Path(path_type=Path), default="wheelhouse")
 @click.option(
     "-o",
+    "--output",
     "--out",
     "page",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -36,7 +36,12 @@ _ANSWERS = {"good": "green", "bad": "red", "known": "yellow", "dim": "yellow"}
     help="Where a wheel is looked for by its name.",
 )
 @click.option(
-    "--out", "folder", type=click.Path(path_type=Path), help="Folder for the verdict; default: beside the wheel."
+    "-o",
+    "--output",
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder for the verdict; default: beside the wheel.",
 )
 @click.option("--require-gpu", is_flag=True, help="Fail where no GPU is visible.")
 @click.option("--installed", is_flag=True, help="Use this Python's own torch instead of a clean environment.")
