@@ -24,7 +24,7 @@ from cudawheel.schedule.limits import GIB
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """Print an outcome as a table for people, or the build record as JSON."""
     if as_json:
-        click.echo(json.dumps({**outcome.record, "cached": outcome.cached, "path": str(outcome.wheel)}, indent=2))
+        click.echo(json.dumps(_outcome_as_json(outcome), indent=2))
         return
     record = outcome.record
     out.print(
@@ -33,6 +33,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     # Lines, not a table: a table would break the command of the last one where it cannot be copied any more.
     for label, text in _rows(outcome, record):
         out.print(f"  [dim]{label:<12}[/]  {text}")
+    _warn_of_loss(outcome)
 
 
 def show_attempts(attempts: Sequence[Attempt], *, as_json: bool) -> None:
@@ -45,6 +46,9 @@ def show_attempts(attempts: Sequence[Attempt], *, as_json: bool) -> None:
     served = sum(len(attempt.serves) for attempt in attempts)
     counts = [f"{words[word]} {word}" for word in ("built", "from the store", "failed") if words[word]]
     out.print(", ".join(counts + [f"{served} served by a wheel of another"] * bool(served)))
+    for attempt in attempts:
+        if isinstance(attempt.result, Outcome):
+            _warn_of_loss(attempt.result)
     for attempt in attempts:
         if isinstance(attempt.result, CudawheelError):
             err.print(f"\n[bold]{attempt.identifier}[/]")
@@ -76,7 +80,20 @@ def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
     if isinstance(result, CudawheelError):
         error = {"exit_code": result.exit_code, "what": result.what, "why": result.why, "remedy": result.remedy}
         return {**named, "error": error}
-    return {**named, "serves": attempt.serves, **result.record, "cached": result.cached, "path": str(result.wheel)}
+    return {**named, "serves": attempt.serves, **_outcome_as_json(result)}
+
+
+def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    replaced = None if outcome.replaced is None else outcome.replaced.to_json()
+    return {**outcome.record, "cached": outcome.cached, "path": str(outcome.wheel), "replaced": replaced}
+
+
+def _warn_of_loss(outcome: Outcome) -> None:
+    """Say at the end, where it is read, that a wheel took the place of one that had more."""
+    if outcome.replaced is None or not outcome.replaced.is_loss:
+        return
+    out.print(f"[bold yellow]warning[/]  {escape(outcome.wheel.name)} {escape(str(outcome.replaced))}")
+    out.print("  [green]→[/] give each list of capabilities a folder of its own with --wheelhouse")
 
 
 def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:

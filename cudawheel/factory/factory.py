@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cudawheel.builder.identity import candidates
 from cudawheel.builder.own_wheel import own_wheel
 from cudawheel.factory.job import Job, first_known
+from cudawheel.factory.replacing import Replaced, find_replaced
 from cudawheel.factory.request import BuildRequest
 from cudawheel.factory.signing import Signing
 from cudawheel.files import disk_errors, write_atomically
@@ -19,7 +20,7 @@ from cudawheel.provenance.envelope import IN_STORE, SUFFIX
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.schedule.plot import plot
 from cudawheel.schedule.timeline import Timeline
-from cudawheel.store.store import Store, StoredWheel, other_of_that_name, publish, require_writable
+from cudawheel.store.store import Store, StoredWheel, publish, require_writable
 
 if TYPE_CHECKING:
     from cudawheel.schedule.jobserver import Jobserver
@@ -34,12 +35,14 @@ class Outcome:
         record: its build record.
         cached: whether it was there already and was only checked.
         cell: the cell of the plan, with the verdict on every capability.
+        replaced: the wheel whose place it took in the wheelhouse, if it took one's.
     """
 
     wheel: Path
     record: dict[str, Any]
     cached: bool
     cell: Cell
+    replaced: Replaced | None = None
 
 
 def make_wheel(request: BuildRequest, progress: Progress, jobserver: Jobserver | None = None) -> Outcome:
@@ -98,9 +101,9 @@ def deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) 
         StoreError: the wheelhouse cannot be written.
     """
     request = job.request
-    if replaced := other_of_that_name(stored, request.wheelhouse):
-        # The name of a wheel says nothing of its capabilities, so two lists of them give one name.
-        progress.note(f"replaces the wheel of the same name, sha256 {replaced[:12]}…, in {request.wheelhouse}")
+    replaced = find_replaced(stored, request.wheelhouse, Store(request.cache / "store"))
+    if replaced is not None:
+        progress.note(str(replaced))
     # cudawheel is on no index: with its wheel beside the others, pip can build packages whose backend it is.
     own = own_wheel(request.cache / "own")
     with disk_errors(request.wheelhouse):
@@ -108,11 +111,11 @@ def deliver(job: Job, stored: StoredWheel, progress: Progress, *, cached: bool) 
     beside = {".svg": _picture(stored).encode()}
     if (provenance := stored.companion(IN_STORE)) is not None:
         beside[SUFFIX] = provenance
-    elif replaced:
+    elif replaced is not None:
         # What lies there is of the wheel that goes.
         (request.wheelhouse / f"{stored.wheel.name}{SUFFIX}").unlink(missing_ok=True)
     wheel = publish(stored, request.wheelhouse, beside)
-    return Outcome(wheel=wheel, record=stored.record, cached=cached, cell=job.cell)
+    return Outcome(wheel=wheel, record=stored.record, cached=cached, cell=job.cell, replaced=replaced)
 
 
 def _picture(stored: StoredWheel) -> str:

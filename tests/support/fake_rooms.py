@@ -64,8 +64,9 @@ class Rooms:
         environment = Environment(
             folder=place.cache, python=Path("python"), site_packages=place.cache, packages=self.pins
         )
+        code = {"tiny_ext/machine_code": str(order.variant.capabilities)}
         return BuiltWheel(
-            wheel=write_wheel(place.work, "tiny-ext", "1.0"),
+            wheel=write_wheel(place.work, "tiny-ext", "1.0", files=code),
             environment=environment,
             tools=Tools(toolchain=toolchain(place.cache), compiler=compiler()),
             variables={},

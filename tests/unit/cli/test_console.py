@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from rich.console import Console
 
 from cudawheel.cli import console as progress_module
 from cudawheel.cli.console import BuildProgress, show_error
-from cudawheel.cli.outcome import show_outcome
+from cudawheel.cli.outcome import show_attempts, show_outcome
 from cudawheel.errors import BuildError
+from cudawheel.factory.attempt import Attempt
 from cudawheel.factory.factory import Outcome
+from cudawheel.factory.replacing import Replaced
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.progress import DONE
 from cudawheel.plan.capabilities import Verdict
@@ -199,6 +203,26 @@ def test_the_end_of_a_build_says_what_was_proven(capsys: pytest.CaptureFixture[s
     assert "here (path 000000000000)" in text
     assert "FALLBACK" not in text
     assert "pip install --find-links wheelhouse tiny_ext==1.0+cu.13.0" in text
+
+
+@pytest.mark.parametrize("lost", [("7.5", "8.6"), None, ()])
+def test_the_end_of_a_build_warns_of_a_wheel_that_had_more(
+    lost: tuple[str, ...] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = replace(outcome(), replaced=Replaced(sha256="1" * 64, lost=lost, fingerprint="f" * 64))
+    show_outcome(made, as_json=False)
+    alone = capsys.readouterr().out
+    show_attempts([Attempt(identifier="x", result=made)], as_json=False)
+    of_many = capsys.readouterr().out
+    for text in (alone, of_many):
+        assert ("warning" in text) is (lost != ())
+        assert (f"it is still in the store: {'f' * 64}" in text) is (lost != ())
+        assert ("that also had 7.5, 8.6;" in text) is bool(lost)
+    plain = {"sha256": "1" * 64, "lost": None if lost is None else list(lost), "fingerprint": "f" * 64}
+    show_outcome(made, as_json=True)
+    assert json.loads(capsys.readouterr().out)["replaced"] == plain
+    show_attempts([Attempt(identifier="x", result=made)], as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["replaced"] == plain
 
 
 @pytest.mark.parametrize(

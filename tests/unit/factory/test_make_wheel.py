@@ -79,6 +79,45 @@ def test_a_wheelhouse_that_was_emptied_is_filled_from_the_store(asked: BuildRequ
     assert rooms.built == ["upstream"]
 
 
+def with_capabilities(asked: BuildRequest, text: str) -> BuildRequest:
+    return replace(asked, selection=replace(asked.selection, capabilities=CapabilityRequest.parse(text, {})))
+
+
+def test_a_wheel_that_takes_the_place_of_one_that_had_more_says_what_is_lost(asked: BuildRequest) -> None:
+    wide = make_wheel(with_capabilities(asked, "8.0;9.0;12.0+PTX"), Heard())
+    heard = Heard()
+    narrow = make_wheel(with_capabilities(asked, "9.0"), heard)
+    assert (wide.replaced, narrow.wheel) == (None, wide.wheel)
+    assert narrow.replaced is not None
+    assert narrow.replaced.lost == ("8.0", "12.0", "PTX 12.0")
+    assert narrow.replaced.sha256 == wide.record["wheel"]["sha256"]
+    assert narrow.replaced.fingerprint == wide.record["fingerprint"]
+    said = f"a wheel that also had 8.0, 12.0, PTX 12.0; it is still in the store: {wide.record['fingerprint']}"
+    assert heard.notes[-1] == f"replaces {said}"
+    assert make_wheel(with_capabilities(asked, "9.0"), Heard()).replaced is None
+
+
+def test_a_wheel_that_has_all_that_the_other_one_had_loses_nothing(asked: BuildRequest) -> None:
+    make_wheel(with_capabilities(asked, "9.0"), Heard())
+    wide = make_wheel(with_capabilities(asked, "8.0;9.0"), Heard())
+    assert wide.replaced is not None
+    assert (wide.replaced.lost, wide.replaced.is_loss) == ((), False)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"wheel": {"sha256": "0"}}', '{"wheel": 1}'])
+def test_a_wheel_that_replaces_one_without_a_record_may_lose_something(
+    content: str | None, asked: BuildRequest
+) -> None:
+    first = make_wheel(asked, Heard())
+    first.wheel.write_bytes(b"somebody's own")
+    record = first.wheel.with_name(f"{first.wheel.name}.json")
+    record.unlink() if content is None else record.write_text(content)
+    found = make_wheel(asked, Heard()).replaced
+    assert found is not None
+    assert (found.lost, found.is_loss, found.fingerprint) == (None, True, "")
+    assert "the store does not have it" in str(found)
+
+
 @pytest.mark.parametrize("damage", ["wheel", "record", "gone"])
 def test_a_damaged_entry_of_the_store_is_set_aside_and_built_anew(
     damage: str, asked: BuildRequest, rooms: Rooms
