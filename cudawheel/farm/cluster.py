@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cudawheel.errors import ExtraMissingError, FarmError, SchedulerLostError
+from cudawheel.errors import ExtraMissingError, SchedulerLostError
 from cudawheel.farm.probe import CORES, MEMORY
+from cudawheel.farm.reach import CONNECT_SECONDS, no_scheduler, require_scheduler
 
-_CONNECT_SECONDS = 15.0
 # A scheduler that is busy for so long serves nobody.
 _ANSWER_SECONDS = 30.0
 
@@ -180,19 +180,19 @@ def connect(address: str, run: str, post: Callable[[Message], None]) -> Iterator
     """
     try:
         from distributed import Client  # noqa: PLC0415 - an extra
+        from distributed.comm import resolve_address  # noqa: PLC0415 - of the same
     except ImportError as error:
         raise ExtraMissingError(
             "--scheduler needs packages that are not installed", why=str(error), extra="farm"
         ) from error
-    with _quiet_logs():
+    require_scheduler(address)
+    with quiet_logs():
         try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="cudawheel")
+            # A client of an address that Dask cannot read hangs when it is thrown away.
+            resolve_address(address)
+            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="cudawheel")
         except (OSError, TimeoutError, ValueError, TypeError, ImportError) as error:
-            raise FarmError(
-                f"no Dask scheduler answers at {address}",
-                why=f"{type(error).__name__}: {error}".rstrip(": "),
-                remedy="Start one with `dask scheduler`, and name the address that it prints, such as tcp://HOST:8786.",
-            ) from error
+            raise no_scheduler(address, error) from error
         cluster = DaskCluster(client, run, post)
         try:
             yield cluster
@@ -203,9 +203,14 @@ def connect(address: str, run: str, post: Callable[[Message], None]) -> Iterator
 
 
 @contextlib.contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """Keep Dask from printing what becomes an error of ours, such as that it tries to connect again."""
-    loggers = [logging.getLogger(name) for name in ("distributed.client", "distributed.core", "distributed.comm")]
+def quiet_logs(*more: str) -> Iterator[None]:
+    """Keep Dask from printing what becomes an error of ours, such as that it tries to connect again.
+
+    Args:
+        more: names of loggers to keep quiet besides.
+    """
+    names = ("distributed.client", "distributed.core", "distributed.comm", *more)
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

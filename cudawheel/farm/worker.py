@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cudawheel.errors import ExtraMissingError
+from cudawheel.farm.cluster import quiet_logs
 from cudawheel.farm.probe import CORES, MEMORY
+from cudawheel.farm.reach import no_scheduler, require_scheduler
 from cudawheel.schedule.budget import BudgetRequest, measure_budget
+
+# Whoever starts both at once starts the worker before the scheduler listens, which takes two seconds or three.
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ def serve(scheduler: str, offer: Offer, *, name: str = "") -> None:
 
     Raises:
         ExtraMissingError: Dask is not installed.
+        FarmError: no scheduler answers there.
     """
     try:
         from distributed import Nanny  # noqa: PLC0415 - an extra
@@ -53,9 +59,17 @@ def serve(scheduler: str, offer: Offer, *, name: str = "") -> None:
             "a worker needs packages that are not installed", why=str(error), extra="farm"
         ) from error
 
+    require_scheduler(scheduler, patience=_PATIENCE_SECONDS)
+
     async def until_it_ends() -> None:
         options: dict[str, Any] = {"nthreads": offer.cells, "resources": offer.resources, "memory_limit": 0}
-        async with Nanny(scheduler, name=name or None, **options) as nanny:
+        try:
+            with quiet_logs("distributed.nanny"):
+                nanny = await Nanny(scheduler, name=name or None, **options)
+        except (OSError, TimeoutError, ValueError, TypeError, ImportError, RuntimeError) as error:
+            # Dask's own says no more than that it did not start; why is what it was raised from.
+            raise no_scheduler(scheduler, error.__cause__ or error) from error
+        async with nanny:
             await nanny.finished()
 
     asyncio.run(until_it_ends())
