@@ -35,8 +35,20 @@ class Selector:
 
     @classmethod
     def parse(cls, only: Iterable[str] = (), skip: Iterable[str] = ()) -> Selector:
-        """Read patterns as a command line has them: each word may hold several, with blanks or commas between."""
-        return cls(only=_words(only), skip=_words(skip))
+        """Read patterns as a command line has them: each word may hold several, with blanks or commas between.
+
+        Raises:
+            SelectionError: `--only` is given and holds no pattern. An empty variable of a script would choose everything.
+        """
+        only = tuple(only)
+        chosen = _words(only)
+        if only and not chosen:
+            raise SelectionError(
+                "--only is given and names no cell",
+                why=f"its value is {only[0]!r}; a variable of a script may be empty",
+                remedy="`cudawheel plan --identifiers` lists all cells. Leave --only away to select nothing.",
+            )
+        return cls(only=chosen, skip=_words(skip))
 
     @property
     def selects_all(self) -> bool:

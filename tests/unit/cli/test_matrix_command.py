@@ -83,6 +83,14 @@ def test_a_glob_that_matches_nothing_names_the_nearest(command: str, recipe: Pat
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])
+def test_an_empty_selection_builds_nothing(command: str, recipe: Path, call: Call, tmp_path: Path) -> None:
+    code, out, err = call(command, recipe, "--only", "")
+    assert (code, out) == (40, "")
+    assert "--only is given and names no cell" in err
+    assert not (tmp_path / "house").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
 def test_cells_that_contradict_each_other_are_a_fault_of_the_recipe(command: str, recipe: Path, call: Call) -> None:
     recipe.write_text(recipe.read_text().replace('"2.12"', '"2.11"'))
     code, out, err = call(command, recipe, *(["--all"] if command == "build" else []))

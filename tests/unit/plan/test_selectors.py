@@ -110,8 +110,16 @@ def test_any_glob_either_chooses_or_is_refused(pattern: str) -> None:
     assert set(left) <= set(ALL)
 
 
+@pytest.mark.parametrize("only", [("",), (" ", ","), ("\n",)])
+def test_a_selection_that_names_nothing_is_an_error_and_not_everything(only: tuple[str, ...]) -> None:
+    with pytest.raises(SelectionError, match="names no cell"):
+        Selector.parse(only)
+
+
 def test_a_selector_without_patterns_selects_all() -> None:
-    assert Selector.parse((" ", ",")).selects_all
+    assert Selector.parse().selects_all
+    assert Selector.parse((), ("",)).selects_all
+    assert Selector.parse(("", "*"), ()).only == ("*",)
     assert not Selector.parse((), ("x",)).selects_all
 
 
