@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cudawheel.draft.cmake_environment import reads_of
+from cudawheel.draft.environment_reads import EnvironmentRead
 from cudawheel.draft.tree import SourceTree
 
 _COMMENT = re.compile(r"#\[(=*)\[.*?\]\1\]|#[^\n]*", re.DOTALL)
@@ -49,9 +51,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMakeFacts:
-    """The commands of a project's CMake files, and what is asked of them."""
+    """The commands of a project's CMake files, and what is asked of them.
+
+    Attributes:
+        commands: in the order of files and lines.
+        environment: the environment variables that they ask for, each with its file.
+    """
 
     commands: tuple[Command, ...] = ()
+    environment: tuple[tuple[str, EnvironmentRead], ...] = ()
 
     @property
     def present(self) -> bool:
@@ -61,11 +69,19 @@ class CMakeFacts:
     @property
     def uses_cuda(self) -> bool:
         """Whether the CUDA language is switched on somewhere."""
-        return any(
-            (command.name in {"project", "enable_language"} and "CUDA" in command.words)
-            or (command.name == "find_package" and command.words[:1] in {("CUDA",), ("CUDAToolkit",)})
+        return bool(self.enabling) or any(
+            (command.name == "find_package" and command.words[:1] in {("CUDA",), ("CUDAToolkit",)})
             or command.name == "cuda_add_library"
             for command in self.commands
+        )
+
+    @property
+    def enabling(self) -> tuple[Command, ...]:
+        """The commands that set the CUDA language up."""
+        return tuple(
+            command
+            for command in self.commands
+            if command.name in {"project", "enable_language"} and "CUDA" in command.words
         )
 
     @property
@@ -111,19 +127,19 @@ def read_cmake(tree: SourceTree) -> CMakeFacts:
     if not any(name.endswith("CMakeLists.txt") for name in own):
         return CMakeFacts()
     own.sort(key=lambda name: (name.count("/"), name.endswith(".cmake"), name))
-    return CMakeFacts(commands=tuple(command for name in own for command in parse(tree.text(name), name)))
+    texts = {name: tree.text(name) for name in own}
+    return CMakeFacts(
+        commands=tuple(command for name, text in texts.items() for command in parse(text, name)),
+        environment=tuple(
+            (name, read) for name, text in texts.items() for call in _calls(text) for read in reads_of(*call)
+        ),
+    )
 
 
 def parse(text: str, file: str) -> Iterator[Command]:
     """Read the commands of one CMake file; what is no command is passed over."""
-    # Comments become blanks, so that lines stay where they are.
-    plain = _COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
-    position = 0
     conditions: list[str] = []
-    while match := _COMMAND.search(plain, position):
-        end = _closing(plain, match.end())
-        body = plain[match.end() : end]
-        name = match[1].lower()
+    for name, body, line in _calls(text):
         words = tuple(found[1] or found[3] or found[4] or "" for found in _ARGUMENT.finditer(body))
         if name in {"elseif", "else"} and conditions:
             conditions[-1] = f"NOT ({conditions[-1]})"
@@ -132,8 +148,17 @@ def parse(text: str, file: str) -> Iterator[Command]:
         if name == "if":
             conditions.append(" ".join(body.split()))
         else:
-            line = plain.count("\n", 0, match.start()) + 1
             yield Command(name=name, words=words, file=file, line=line, conditions=tuple(conditions))
+
+
+def _calls(text: str) -> Iterator[tuple[str, str, int]]:
+    """Give each command: its name in small letters, what stands between its parentheses, and its line."""
+    # Comments become blanks, so that lines stay where they are.
+    plain = _COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    position = 0
+    while match := _COMMAND.search(plain, position):
+        end = _closing(plain, match.end())
+        yield match[1].lower(), plain[match.end() : end], plain.count("\n", 0, match.start()) + 1
         position = end + 1
 
 
@@ -163,6 +188,11 @@ def _options(commands: tuple[Command, ...]) -> Iterator[Option]:
     for command in commands:
         if command.name in {"option", "cmake_dependent_option"} and command.words:
             default = command.words[2] if len(command.words) > 2 else "OFF"  # noqa: PLR2004 - name, help, default
-            yield Option(name=command.words[0], on=default.upper() not in _OFF, where=command.where)
+            yield Option(name=command.words[0], on=_is_on(default), where=command.where)
         elif command.name == "set" and "CACHE" in command.words and "BOOL" in command.words:
-            yield Option(name=command.words[0], on=command.words[1].upper() not in _OFF, where=command.where)
+            yield Option(name=command.words[0], on=_is_on(command.words[1]), where=command.where)
+
+
+def _is_on(value: str) -> bool:
+    """Whether a value is on whatever happens; one that comes out of a variable need not be."""
+    return value.upper() not in _OFF and "$" not in value

@@ -12,6 +12,8 @@ from cudawheel.draft.project import Project, Way
 from cudawheel.draft.values import Doubt, Finding, Line
 
 _CUDA = frozenset({"CUDA", "GPU", "NVCC"})
+# What is written together with these: WITHCUDA, NOCUDA.
+_TOGETHER = re.compile(r"(BUILD|DISABLE|ENABLE|FORCE|NO|USE|WITH|WITHOUT)(CUDA|GPU)")
 _AGAINST = frozenset({"CPU", "DISABLE", "DISABLED", "NO", "NOT", "SKIP", "WITHOUT"})
 # Words that make a variable say where or which CUDA, instead of whether.
 _WHERE = frozenset(
@@ -25,6 +27,12 @@ _WHERE = frozenset(
 _NOT_CUDA = frozenset({"AMD", "HIP", "ROCM", "SYCL", "XPU", "MUSA"})
 # Such packages fetch a wheel that others built, unless they are told to build.
 _BUILD_HERE = re.compile(r"(^|_)FORCE_BUILD$")
+# What the environment of a build fulfils: a compiler for CUDA, on Linux.
+_FULFILLED = re.compile(
+    r"NOT|AND|OR|DEFINED|UNIX|LINUX|TRUE|APPLE|WIN32|MSVC|CMAKE_(CUDA_COMPILER|VERSION|SYSTEM_NAME)\w*|VERSION_\w+|Linux"
+    r"|STREQUAL|(?i:cuda(toolkit)?)_(FOUND|VERSION)"
+)
+_CMAKE_ENVIRONMENT = re.compile(r"ENV\{(\w+)\}")
 _MESON_OPTION = re.compile(r"option\s*\(\s*'(\w*(?:cuda|gpu)\w*)'([^)]*)\)", re.IGNORECASE)
 
 
@@ -50,6 +58,7 @@ def find_switches(project: Project) -> Switches:
     environment: dict[str, str] = {}
     findings: list[Finding] = []
     doubts: list[Doubt] = []
+    deciding = _deciding(project)
     for file, read in _first_reads(project):
         where = f"{file}:{read.line}"
         if _against(read.name):
@@ -58,15 +67,16 @@ def find_switches(project: Project) -> Switches:
             findings.append(
                 Finding(topic="switch", said=f"{read.name} would leave CUDA out; it stays off", where=where)
             )
-        elif _for(read.name) and read.on_by_default:
+        elif (_for(read.name) or read.name in deciding) and read.on_by_default:
             findings.append(Finding(topic="switch", said=f"{read.name} is on by default", where=where))
-        elif _for(read.name) or _BUILD_HERE.search(read.name):
+        elif _for(read.name) or _BUILD_HERE.search(read.name) or read.name in deciding:
             _set(read, where, read.on or "1", environment, doubts)
             findings.append(
                 Finding(topic="switch", said=f"{read.name}={read.on or '1'}{_purpose(read.name)}", where=where)
             )
     settings, more = _options(project, environment, findings)
     doubts += more
+    doubts += _guards(project, environment, deciding)
     lines = tuple(_past_the_gpu(project))
     passed = {f"{file}:{number}" for file, number in project.setup.gpu_or_nothing}
     asked = [where for where in project.setup.asks_gpu if where not in passed]
@@ -106,7 +116,8 @@ def _let_past(project: Project) -> Doubt:
 def _first_reads(project: Project) -> Iterator[tuple[str, EnvironmentRead]]:
     """Give the variables that are read, each once: where it is compared with a value, if it is."""
     best: dict[str, tuple[str, EnvironmentRead]] = {}
-    for file, read in project.setup.environment:
+    by_cmake = project.cmake.environment if project.cmake_counts else ()
+    for file, read in (*project.setup.environment, *by_cmake):
         if read.written:
             continue
         if read.name not in best or (best[read.name][1].on is None and read.on is not None):
@@ -114,8 +125,42 @@ def _first_reads(project: Project) -> Iterator[tuple[str, EnvironmentRead]]:
     yield from best.values()
 
 
+def _deciding(project: Project) -> frozenset[str]:
+    """Give the environment variables that CMake asks before it sets the CUDA language up, whatever their names."""
+    if not project.cmake_counts or any(not command.conditions for command in project.cmake.enabling):
+        return frozenset()
+    conditions = (condition for command in project.cmake.enabling for condition in command.conditions)
+    asked = (condition for condition in conditions if not condition.startswith("NOT "))
+    return frozenset(name for condition in asked for name in _CMAKE_ENVIRONMENT.findall(condition))
+
+
+def _guards(project: Project, environment: dict[str, str], deciding: frozenset[str]) -> Iterator[Doubt]:
+    """Give the conditions under which CMake sets the CUDA language up, and of which nothing here decides."""
+    if not project.cmake_counts or any(not command.conditions for command in project.cmake.enabling):
+        return
+    on = {option.name for option in project.cmake.options if option.on or _for(option.name)}
+    on.update(environment, deciding)
+    for command in project.cmake.enabling:
+        unknown = [condition for condition in command.conditions if not _holds(condition, on)]
+        if unknown:
+            yield Doubt(
+                field="build",
+                found=f"{command.where} switches CUDA on under if({unknown[0]}), and what decides that is not known",
+                edit="Read where it comes from. Set the variable in build.environment, or the option in "
+                "build.config-settings, that makes it true.",
+            )
+
+
+def _holds(condition: str, on: set[str]) -> bool:
+    """Whether a condition of CMake holds as far as it can be seen, with these names switched on."""
+    words = re.findall(r"[A-Za-z_]\w*", condition)
+    if condition.startswith("NOT "):  # what nobody switches on is off
+        return not on.intersection(words)
+    return bool(on.intersection(words)) or all(_FULFILLED.fullmatch(word) for word in words)
+
+
 def _tokens(name: str) -> frozenset[str]:
-    return frozenset(name.upper().split("_"))
+    return frozenset(_TOGETHER.sub(r"\1_\2", name.upper()).split("_"))
 
 
 def _about_cuda(name: str) -> bool:

@@ -38,7 +38,7 @@ class Selector:
         """Read patterns as a command line has them: each word may hold several, with blanks or commas between.
 
         Raises:
-            SelectionError: `--only` is given and holds no pattern. An empty variable of a script would choose everything.
+            SelectionError: `--only` is given and holds no pattern; an empty variable of a script is no wish for all.
         """
         only = tuple(only)
         chosen = _words(only)

@@ -27,6 +27,34 @@ def test_a_damaged_file_is_read_as_far_as_it_goes(text: str) -> None:
     assert len(list(parse(text, "CMakeLists.txt"))) <= 3
 
 
+@pytest.mark.parametrize(
+    ("text", "on", "by_default"),
+    [
+        ('if("$ENV{X}")', "1", False),
+        ("if(DEFINED ENV{X})", "1", False),
+        ("if(A)\nelseif($ENV{X})", "1", False),
+        ('if("$ENV{X}" STREQUAL "cuda")', "cuda", False),
+        ('if(NOT "$ENV{X}" STREQUAL "yes" AND B)', "yes", False),
+        ("if($ENV{X} EQUAL 2)", "2", False),
+        ('if("$ENV{X}" MATCHES "^on$")', "on", False),
+        ('if(NOT "$ENV{X}" STREQUAL "OFF")', "1", True),
+        ('if(NOT "$ENV{X}" STREQUAL "")', "1", False),
+        ("set(Y $ENV{X})", None, False),
+    ],
+)
+def test_a_variable_of_the_environment_is_seen_and_what_turns_it_on(
+    read, text: str, on: str | None, by_default: bool
+) -> None:
+    ((file, found),) = read({"CMakeLists.txt": f"# $ENV{{Y}}\n{text}\n"}).cmake.environment
+    assert (file, found.name, found.line) == ("CMakeLists.txt", "X", 3 if "elseif" in text else 2)
+    assert (found.on, found.on_by_default, found.written) == (on, by_default, False)
+
+
+def test_what_is_only_told_or_written_is_not_asked(read) -> None:
+    found = read({"CMakeLists.txt": 'message("$ENV{A}")\nset(ENV{B} 1)\n'}).cmake.environment
+    assert [(one.name, one.written) for _, one in found] == [("B", True)]
+
+
 def choose(read, cmake: str, pyproject: str = PYPROJECT) -> CapabilityChoice:
     return choose_capability_list(read({"pyproject.toml": pyproject, "CMakeLists.txt": cmake, "a.cu": ""}))
 

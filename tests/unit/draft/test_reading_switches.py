@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from draft_projects import CMAKE_SETUP, MESON, SKBUILD_CORE, TORCH, TORCH_SETUP
 
@@ -117,6 +119,55 @@ def test_options_of_cmake_and_meson_are_turned_on(read) -> None:
     option = {"CMakeLists.txt": SKBUILD_CORE["CMakeLists.txt"] + 'option(USE_CUDA "x" OFF)\noption(CPU_ONLY "x" ON)\n'}
     found = find_switches(read({**SKBUILD_CORE, **option}))
     assert found.config_settings["cmake.define.USE_CUDA"] == "ON"
+
+
+def with_cmake(text: str) -> dict[str, str]:
+    files = {name: content for name, content in SKBUILD_CORE.items() if name != "CMakeLists.txt"}
+    return {**files, "CMakeLists.txt": f"project(tiny LANGUAGES C)\n{text}"}
+
+
+ENABLE = "enable_language(CUDA)\nendif()\n"
+
+
+def test_the_project_that_asks_the_environment_for_cuda_gets_it(read) -> None:
+    folder = Path(__file__).parents[2] / "packages" / "scale"
+    found = find_switches(read({file.name: file.read_text() for file in folder.iterdir() if file.is_file()}))
+    assert (found.environment, found.doubts) == ({"SCALE_WITH_CUDA": "1"}, ())
+
+
+@pytest.mark.parametrize(
+    ("cmake", "environment", "defines"),
+    [
+        (f'if("$ENV{{TINY_WITH_CUDA}}")\n{ENABLE}', {"TINY_WITH_CUDA": "1"}, {}),
+        (f'if("$ENV{{TINY_WITH_BACKEND}}" STREQUAL "cuda")\n{ENABLE}', {"TINY_WITH_BACKEND": "cuda"}, {}),
+        (f'if(NOT "$ENV{{WITH_CUDA}}" STREQUAL "0")\n{ENABLE}', {}, {}),
+        (f'if(NOT "$ENV{{NO_CUDA}}")\n{ENABLE}', {}, {}),
+        (f'option(USECUDA "x" OFF)\nif(USECUDA)\n{ENABLE}', {}, {"cmake.define.USECUDA": "ON"}),
+        (f'option(WITH_GPU "x" $ENV{{GPU}})\nif(WITH_GPU)\n{ENABLE}', {}, {"cmake.define.WITH_GPU": "ON"}),
+        (f'option(KERNELS "x" ON)\nif(KERNELS AND CMAKE_CUDA_COMPILER)\n{ENABLE}', {}, {}),
+        (f"if(USE_ROCM)\nelse()\n{ENABLE}", {}, {}),
+        ('if("$ENV{TINY_CUDA_HOME}")\nendif()\nenable_language(CUDA)\n', {}, {}),
+    ],
+)
+def test_what_cmake_asks_before_it_switches_cuda_on_is_answered(
+    read, cmake: str, environment: dict[str, str], defines: dict[str, str]
+) -> None:
+    found = find_switches(read(with_cmake(cmake)))
+    assert (found.environment, found.config_settings) == (environment, defines)
+    assert [doubt for doubt in found.doubts if doubt.field == "build"] == []
+
+
+@pytest.mark.parametrize("before", ["", 'option(ACCELERATE "x" OFF)\n', "set(ACCELERATE ${X})\n"])
+def test_what_decides_about_cuda_and_is_not_known_is_a_doubt(read, before: str) -> None:
+    (doubt,) = find_switches(read(with_cmake(f"{before}if(ACCELERATE)\n{ENABLE}"))).doubts
+    assert "if(ACCELERATE)" in doubt.found
+    assert "CMakeLists.txt:" in doubt.found
+
+
+def test_a_variable_that_cmake_hands_on_is_set_with_a_doubt(read) -> None:
+    found = find_switches(read(with_cmake(f"set(USE_CUDA $ENV{{USE_CUDA}})\nif(USE_CUDA)\n{ENABLE}")))
+    assert found.environment == {"USE_CUDA": "1"}
+    assert [doubt.field for doubt in found.doubts] == ["build.environment"]
 
 
 def test_mesons_option_is_turned_on(read) -> None:
