@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich.markup import escape
 
 from cudawheel.cli.console import out
 from cudawheel.cli.farm_display import FarmView
 from cudawheel.cli.options import cache_folder, cache_option, parse_size
 from cudawheel.errors import UnfitWorkersError
 from cudawheel.schedule.limits import GIB
+from cudawheel.schedule.plot_scale import count
 
 if TYPE_CHECKING:
     from cudawheel.factory.attempt import Attempt
@@ -83,7 +85,8 @@ def worker(  # noqa: PLR0917 - click passes options by name
     memory = parse_size(memory_text) if memory_text is not None else None
     offer = Offer.measure(memory=memory, cores=cores, cells=cells)
     out.print(
-        f"offering {offer.cores} cores and {offer.memory / GIB:.1f} GiB, {offer.cells} cells at once, to {scheduler}"
+        f"offering {count(offer.cores, 'core')} and {offer.memory / GIB:.1f} GiB, "
+        f"{count(offer.cells, 'cell')} at once, to {scheduler}"
     )
     serve(scheduler, offer, name=name)
 
@@ -104,8 +107,10 @@ def check(scheduler: str, remote_cache: str, cudas: tuple[str, ...], as_json: bo
         click.echo(json.dumps([report.to_plain() for report in reports], indent=2))
     for report in () if as_json else reports:
         compilers = ", ".join(f"{compiler} for CUDA {cuda}" for cuda, compiler in report.compilers.items())
-        offered = f"{report.cores} cores, {report.memory / GIB:.1f} GiB, {report.threads} cells at once"
-        out.print(f"{'[green]✓[/]' if report.fit else '[red]✗[/]'} {report.address} on {report.host}: {offered}")
+        offered = (
+            f"{count(report.cores, 'core')}, {report.memory / GIB:.1f} GiB, {count(report.threads, 'cell')} at once"
+        )
+        out.print(f"{'[green]✓[/]' if report.fit else '[red]✗[/]'} {escape(report.label)} on {report.host}: {offered}")
         for line in [compilers] if report.fit else [str(error) for error in report.errors]:
             out.print(f"    {line}", markup=False)
     if not any(report.fit for report in reports):

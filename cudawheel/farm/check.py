@@ -7,7 +7,7 @@ import time
 
 from cudawheel.errors import FarmError
 from cudawheel.farm.cell import error_to_plain
-from cudawheel.farm.cluster import Answered, Message, connect
+from cudawheel.farm.cluster import Answered, Cluster, Message, connect, in_words
 from cudawheel.farm.inputs import everywhere, put
 from cudawheel.farm.probe import Question, WorkerReport
 
@@ -44,8 +44,19 @@ def ask_all(scheduler: str, store: str, *, machine: str, cudas: tuple[str, ...])
                 break
             if isinstance(message, Answered) and message.key in asked:
                 reports[asked[message.key]] = _report(asked[message.key], message)
-    silent = Answered(key="", value=None, fault=f"no answer within {_SECONDS:.0f} s")
-    return tuple(reports.get(worker) or _report(worker, silent) for worker in sorted(asked.values()))
+        for key, worker in asked.items():
+            if worker not in reports:
+                reports[worker] = _without(worker, _silence(cluster, key, worker))
+    return tuple(reports[worker] for worker in sorted(reports))
+
+
+def _silence(cluster: Cluster, key: str, worker: str) -> FarmError:
+    others = [task for task in cluster.tasks_of(worker) if task != key]
+    return FarmError(
+        f"it has not answered within {_SECONDS:.0f} s",
+        why=f"it is at work on {in_words(others)}" if others else "",
+        remedy="It answers once that is done." if others else "Look into its log.",
+    )
 
 
 def _report(worker: str, message: Answered) -> WorkerReport:
@@ -54,6 +65,11 @@ def _report(worker: str, message: Answered) -> WorkerReport:
     fault = FarmError(
         "it does not understand the question", why=message.fault, remedy="Install the same cudawheel on all machines."
     )
+    return _without(worker, fault)
+
+
+def _without(worker: str, fault: FarmError) -> WorkerReport:
+    """Give the report of a worker that has given none."""
     return WorkerReport(
         address=worker, host="", cores=0, memory=0, threads=0, compilers={}, faults=(error_to_plain(fault),)
     )

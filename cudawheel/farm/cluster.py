@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from cudawheel.farm.reach import CONNECT_SECONDS, no_scheduler, require_schedule
 
 # A scheduler that is busy for so long serves nobody.
 _ANSWER_SECONDS = 30.0
+_BUILD = re.compile(r"cudawheel-[0-9a-f]{12}-(?P<cell>.+)-\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,9 @@ class Cluster(Protocol):
 
     def stop(self, key: str) -> None:
         """Want the answer of a task no more."""
+
+    def tasks_of(self, worker: str) -> tuple[str, ...]:
+        """Give the keys of all that a worker has to do, whoever sent it; nothing where the scheduler does not say."""
 
 
 class DaskCluster:
@@ -136,6 +141,15 @@ class DaskCluster:
         if future is not None:
             with contextlib.suppress(Exception):  # whether the scheduler is still there does not matter
                 future.release()
+
+    def tasks_of(self, worker: str) -> tuple[str, ...]:
+        """Give the keys of all that a worker has to do, whoever sent it; nothing where the scheduler does not say."""
+        ask = self._client.scheduler.processing
+        try:
+            found = self._client.sync(ask, workers=[worker], callback_timeout=_ANSWER_SECONDS)
+        except Exception:  # noqa: BLE001 - a worker that has just left is an error of Dask's own; the next look sees it
+            return ()
+        return tuple(str(key) for keys in found.values() for key in keys)
 
     def close(self) -> None:
         """Take everything back that is not done."""
@@ -219,6 +233,16 @@ def quiet_logs(*more: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def build_key(run: str, cell: str, start: int) -> str:
+    """Name the task that is a try at a cell."""
+    return f"{run}-{cell}-{start}"
+
+
+def in_words(keys: Iterable[str]) -> str:
+    """Say what tasks are: the cell that one builds, else Dask's name of it."""
+    return ", ".join(found["cell"] if (found := _BUILD.fullmatch(key)) else key for key in keys)
 
 
 def _spell(error: BaseException | None) -> str:

@@ -60,6 +60,7 @@ class Seat:
 
     Attributes:
         name: its address.
+        label: what a person knows it by; its address where it has no name.
         host: of its machine.
         cores: of it, all in all.
         memory: bytes of it, all in all.
@@ -71,6 +72,7 @@ class Seat:
     name: str
     cores: int
     memory: int
+    label: str = ""
     host: str = ""
     most: int = 1 << 16
     cudas: frozenset[str] | None = None

@@ -83,6 +83,7 @@ class WorkerReport:
 
     Attributes:
         address: by which Dask knows it.
+        name: that it was started with, or its address.
         host: name of its machine.
         cores: that compilers may keep busy.
         memory: bytes that they may take.
@@ -98,6 +99,12 @@ class WorkerReport:
     threads: int
     compilers: dict[str, str]
     faults: tuple[dict[str, str], ...] = ()
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a person knows it by, and can look for."""
+        return f"{self.name} ({self.address})" if self.name not in {"", self.address} else self.address
 
     @property
     def fit(self) -> bool:
@@ -109,6 +116,7 @@ class WorkerReport:
         """The worker as the policy sees it."""
         return Seat(
             name=self.address,
+            label=self.label,
             host=self.host,
             cores=self.cores,
             memory=self.memory,
@@ -135,6 +143,7 @@ def examine(
     question: Question,
     *,
     address: str,
+    name: str = "",
     threads: int,
     resources: Mapping[str, float],
     cache: Path,
@@ -145,6 +154,7 @@ def examine(
     Args:
         question: what is asked.
         address: by which Dask knows the worker.
+        name: that it was started with, or its address.
         threads: tasks that it runs at once.
         resources: what it has declared to Dask; what is missing is measured.
         cache: its folder for all that outlives a build.
@@ -162,6 +172,7 @@ def examine(
     faults = [error_to_plain(error) for check in checks if (error := _fault(check)) is not None]
     return WorkerReport(
         address=address,
+        name=name,
         host=socket.gethostname(),
         cores=int(resources.get(CORES, budget.cores)),
         memory=int(resources.get(MEMORY, budget.memory)),
@@ -185,7 +196,7 @@ def _check_version(question: Question) -> None:
         raise FarmVersionError(
             f"this worker has cudawheel {mine}, and {question.version} asks it to build",
             why="Wheels of two versions have different fingerprints, and may differ in what was proven of them.",
-            remedy=f"Install the same on all machines: pip install 'cudawheel[farm]=={question.version}'",
+            remedy=f"Install cudawheel {question.version} on all machines, from the same place.",
         )
     code = own_code()
     if code != question.code:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cudawheel.errors import CudawheelError, FarmError, FarmVersionError, UnfitWorkersError
-from cudawheel.farm.cluster import Answered, Cluster, Dropped
+from cudawheel.farm.cluster import Answered, Cluster, Dropped, in_words
 from cudawheel.farm.policy import Seat
 from cudawheel.farm.probe import Question, WorkerReport
 from cudawheel.model.progress import Progress
 
-# A look takes a second; a worker that has other work of the same cluster answers once that is done.
+# A look takes a second; only a worker that has other work of the same cluster may take longer, until that is done.
 _ANSWER_SECONDS = 120.0
+# So long without an answer, and somebody wants to know why.
+_SOON_SECONDS = 3.0
 # Workers come one after the other: those of which all are unfit may still be joined by one that is not.
 _UNFIT_SECONDS = 15.0
 
@@ -37,6 +39,8 @@ class Roll:
     clock: Callable[[], float] = time.monotonic
     _known: set[str] = field(init=False, default_factory=set)
     _asked: dict[str, tuple[str, float]] = field(init=False, default_factory=dict)
+    _explained: set[str] = field(init=False, default_factory=set)
+    _labels: dict[str, str] = field(init=False, default_factory=dict)
     _unfit: dict[str, tuple[CudawheelError, ...]] = field(init=False, default_factory=dict)
     _compilers: dict[str, str] = field(init=False, default_factory=dict)
     _looks: int = field(init=False, default=0)
@@ -67,7 +71,7 @@ class Roll:
             self.strike(worker)
         for worker in sorted(there - self._known):
             self._ask(worker)
-        self._give_up_on_the_silent()
+        self._look_after_the_silent()
         self._require_somebody(idle=idle)
         return gone
 
@@ -95,8 +99,9 @@ class Roll:
             self._refuse(worker, (_cannot_even_answer(message.fault, self.question),))
             return None
         report = WorkerReport.from_plain(message.value)
+        self._labels[worker] = report.label
         if not report.fit:
-            self._refuse(f"{worker}", report.errors)
+            self._refuse(worker, report.errors)
             return None
         self._note_other_compilers(report)
         return report.seat
@@ -108,19 +113,36 @@ class Roll:
         self._asked[key] = (worker, self.clock())
         self.cluster.start(key, "look_at_yourself", self.question.to_plain(), worker, {})
 
-    def _give_up_on_the_silent(self) -> None:
+    def _look_after_the_silent(self) -> None:
+        """Say why a worker does not answer where it has other work, and refuse it where it has none."""
         for key, (worker, since) in list(self._asked.items()):
-            if self.clock() - since > _ANSWER_SECONDS:
+            silent = self.clock() - since
+            late = silent > _ANSWER_SECONDS
+            if silent < _SOON_SECONDS or (key in self._explained and not late):
+                continue
+            others = [task for task in self.cluster.tasks_of(worker) if task != key]
+            if others and key not in self._explained:
+                self.progress.note(
+                    f"the worker {worker} is still at work on {in_words(others)}, which an earlier run or somebody "
+                    "else has sent there; it gets cells once that is done"
+                )
+            self._explained.add(key)
+            if late and others:
+                self._asked[key] = (worker, self.clock())
+            elif late:
                 del self._asked[key]
                 self.cluster.stop(key)
-                silent = FarmError(f"it has not answered for {_ANSWER_SECONDS:.0f} s", remedy="Look into its log.")
-                self._refuse(worker, (silent,))
+                fault = FarmError(f"it has not answered for {_ANSWER_SECONDS:.0f} s", remedy="Look into its log.")
+                self._refuse(worker, (fault,))
 
     def _refuse(self, worker: str, errors: Sequence[CudawheelError]) -> None:
         self._unfit[worker] = tuple(errors)
         for error in errors:
             reason = error.why.splitlines()[0] if error.why else error.title
-            self.progress.note(f"the worker {worker} gets no cells: {error.what} ({reason})")
+            self.progress.note(f"the worker {self._label(worker)} gets no cells: {error.what} ({reason})")
+
+    def _label(self, worker: str) -> str:
+        return self._labels.get(worker, worker)
 
     def _note_other_compilers(self, report: WorkerReport) -> None:
         """Say it where host compilers differ: the wheels work, and their fingerprints are not the same."""
@@ -128,7 +150,7 @@ class Roll:
             first = self._compilers.setdefault(cuda, compiler)
             if compiler != first:
                 self.progress.note(
-                    f"the worker {report.address} has {compiler} for CUDA {cuda}, another one {first}: fingerprints "
+                    f"the worker {report.label} has {compiler} for CUDA {cuda}, another one {first}: fingerprints "
                     "differ, so a run that goes on later may build a cell once more"
                 )
 
@@ -149,7 +171,9 @@ class Roll:
             )
 
     def _all_unfit(self) -> UnfitWorkersError:
-        lines = [f"{worker}: {error.what}" for worker, errors in sorted(self._unfit.items()) for error in errors]
+        lines = [
+            f"{self._label(worker)}: {error.what}" for worker, errors in sorted(self._unfit.items()) for error in errors
+        ]
         remedies = dict.fromkeys(error.remedy for errors in self._unfit.values() for error in errors if error.remedy)
         count = "the only worker" if len(self._unfit) == 1 else f"none of the {len(self._unfit)} workers"
         return UnfitWorkersError(
@@ -163,6 +187,6 @@ def _cannot_even_answer(fault: str, question: Question) -> FarmVersionError:
     return FarmVersionError(
         "it has no cudawheel that understands the question",
         why=fault,
-        remedy="Install the same on the scheduler and on all workers: "
-        f"pip install 'cudawheel[farm]=={question.version}'",
+        remedy=f"Install cudawheel {question.version} with its extra `farm` on the scheduler and on all workers, all "
+        "from the same place.",
     )

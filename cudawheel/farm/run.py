@@ -15,6 +15,7 @@ from cudawheel.errors import (
     BuildError,
     CudawheelError,
     HostCompilerError,
+    InterruptedBuildError,
     LethalCellError,
     MemoryBudgetError,
     RemoteStoreError,
@@ -26,7 +27,7 @@ from cudawheel.factory.factory import Outcome
 from cudawheel.factory.fleet import FleetRequest
 from cudawheel.farm.board import Board
 from cudawheel.farm.cell import Answer, Order, error_from_plain
-from cudawheel.farm.cluster import Answered, Cluster, Dropped, Gone, Heard, Message, resources_of
+from cudawheel.farm.cluster import Answered, Cluster, Dropped, Gone, Heard, Message, build_key, resources_of
 from cudawheel.farm.delivery import fetch_done, find_done, jobs_of, say_other
 from cudawheel.farm.needs import MOST_CORES, FarmHistory, from_plain, key_of, need_of
 from cudawheel.farm.policy import Placement
@@ -34,9 +35,11 @@ from cudawheel.farm.roll import Roll
 from cudawheel.farm.telling import Telling
 from cudawheel.model.progress import Progress
 from cudawheel.schedule.limits import GIB
+from cudawheel.schedule.plot_scale import count
 
 _LOOK_SECONDS = 1.0
 _DELIVERIES = 2
+_MOST_NAMED = 8  # of many cells that were stopped in the middle; the others are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +116,9 @@ class Run:
             except SchedulerLostError as error:
                 self._wait_for_arrivals()
                 raise self._lost(error) from error
-            except KeyboardInterrupt:
-                self.progress.note("what workers are building goes on to its end there, and into the shared store")
-                raise
+            except KeyboardInterrupt as stop:
+                self._wait_for_arrivals()  # which the pool does all the same
+                raise self._interrupted() from stop
 
     # Cells
 
@@ -173,7 +176,7 @@ class Run:
     def _send(self, cluster: Cluster, placement: Placement) -> None:
         cell = placement.need.name
         order = Order.of(cell, self.left[cell].request, run=self.name, inputs=self.inputs, cores=placement.cores)
-        key = f"{self.name}-{cell}-{self._board.starts(cell)}"
+        key = build_key(self.name, cell, self._board.starts(cell))
         self._tries[cell] = key
         self._telling.sent(cell, placement.seat)
         needed = resources_of(placement.cores, placement.memory)
@@ -201,6 +204,7 @@ class Run:
             self._arriving.discard(message.cell)
             self._settle(message.cell, message.result)
         elif (seat := roll.answer(message)) is not None:
+            self._telling.joined(seat.name, seat.label)
             self._board.joined(seat)
         elif (cell := self._cell_of(message.key)) is None:
             return  # of a worker that was given up, or a look
@@ -218,12 +222,12 @@ class Run:
             return
         cluster.stop(message.key)
         if message.value is None:
-            fault = BuildError(f"the worker {worker} could not try {cell}", why=message.fault)
+            fault = BuildError(f"the worker {self._telling.label(worker)} could not try {cell}", why=message.fault)
             self._settle(cell, fault)
             return
         answer = Answer.from_plain(message.value)
         if answer.error is not None:
-            self._settle(cell, error_from_plain(answer.error, where=worker))
+            self._settle(cell, error_from_plain(answer.error, where=self._telling.label(worker)))
             return
         self._board.free(cell)
         self._arriving.add(cell)
@@ -238,10 +242,11 @@ class Run:
         loss = self._board.lost(worker, blame=not expected)
         for cell in (*loss.again, *loss.aside):
             cluster.stop(self._tries[cell])
+        label = self._telling.label(worker)
         for cell in loss.again:
-            self._telling.note(cell, f"its worker {worker} {'has left' if expected else 'was lost'}; it is tried again")
+            self._telling.note(cell, f"its worker {label} {'has left' if expected else 'was lost'}; it is tried again")
         for cell, workers in loss.aside.items():
-            self._settle(cell, _lethal(cell, workers))
+            self._settle(cell, _lethal(cell, [self._telling.label(each) for each in workers]))
 
     def _no_home(self, cell: str) -> CudawheelError:
         need = next(need for need in self._board.waiting if need.name == cell)
@@ -249,7 +254,7 @@ class Run:
         if not any(seat.cudas is None or need.cuda in seat.cudas for seat in seats):
             return HostCompilerError(
                 f"no worker has a host compiler for CUDA {need.cuda}",
-                why=f"{len(seats)} of them can build for other releases.",
+                why=f"{count(len(seats), 'worker')} can build for other releases.",
                 remedy="Install one on a worker: apt install g++",
             )
         largest = max(seat.memory for seat in seats)
@@ -262,11 +267,15 @@ class Run:
     def _say_how_far(self, roll: Roll) -> None:
         running, failed = len(self._board.running), sum(a.word == "failed" for a in self.attempts.values())
         parts = [
-            f"{len(self.attempts)} of {len(self.attempts) + len(self.left)} cells done",
-            f"{running} on {len(self._board.seats)} workers",
+            f"{len(self.attempts)} of {self._all_cells} done",
+            f"{running} on {count(len(self._board.seats), 'worker')}",
             f"{len(self._board.waiting)} waiting",
             *([f"{failed} failed"] if failed else []),
-            *([f"{roll.asking} workers are asked"] if roll.asking else []),
+            *(
+                [f"{count(roll.asking, 'worker')} still to say what {'it is' if roll.asking == 1 else 'they are'}"]
+                if roll.asking
+                else []
+            ),
         ]
         if (said := ", ".join(parts)) != self._said:
             self._said = said
@@ -308,13 +317,34 @@ class Run:
                 self._arriving.discard(message.cell)
                 self._settle(message.cell, message.result)
 
-    def _lost(self, error: SchedulerLostError) -> SchedulerLostError:
+    @property
+    def _all_cells(self) -> str:
+        return count(len(self.attempts) + len(self.left), "cell")
+
+    def _made(self) -> str:
         made = sum(attempt.word != "failed" for attempt in self.attempts.values())
+        return (
+            f"{made} of {self._all_cells} {'is' if made == 1 else 'are'} done; what is done is in "
+            f"{self.fleet.request.wheelhouse} and in the shared store."
+        )
+
+    def _lost(self, error: SchedulerLostError) -> SchedulerLostError:
         return SchedulerLostError(
             error.what,
-            why=f"{error.why}\n{made} of {len(self.attempts) + len(self.left)} cells are done; their wheels are in "
-            f"{self.fleet.request.wheelhouse} and in the shared store.",
+            why=f"{error.why}\n{self._made()}",
             remedy="Start it and its workers again, then the same command: it goes on with what is left.",
+        )
+
+    def _interrupted(self) -> InterruptedBuildError:
+        """Say what becomes of what was begun: unlike on one machine, it is not ended."""
+        running = [f"{cell} on {self._telling.label(worker)}" for cell, worker in self._board.running.items()]
+        more = [f"and {len(running) - _MOST_NAMED} more"] * (len(running) > _MOST_NAMED)
+        named = ", ".join([*running[:_MOST_NAMED], *more])
+        begun = f"What a worker has begun is built to its end there, and into the shared store: {named}."
+        return InterruptedBuildError(
+            "stopped before the end",
+            why="\n".join([self._made(), *([begun] if running else [])]),
+            remedy="The same command goes on with what is left.",
         )
 
 

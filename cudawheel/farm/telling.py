@@ -21,12 +21,21 @@ class Telling:
     progress: Progress
     progress_of: Callable[[str], Progress]
     _workers: dict[str, str] = field(init=False, default_factory=dict)
+    _labels: dict[str, str] = field(init=False, default_factory=dict)
     _looks: dict[str, tuple[int, int, int, int]] = field(init=False, default_factory=dict)
+
+    def joined(self, worker: str, label: str) -> None:
+        """Learn what a person knows a worker by."""
+        self._labels[worker] = label or worker
+
+    def label(self, worker: str) -> str:
+        """Give what a person knows a worker by, of one that is gone as well."""
+        return self._labels.get(worker, worker)
 
     def sent(self, cell: str, worker: str) -> None:
         """Say that a cell is on its way to a worker."""
         self._workers[cell] = worker
-        self.progress_of(cell).phase("sent", worker)
+        self.progress_of(cell).phase("sent", f"to {self.label(worker)}")
 
     def over(self, cell: str) -> None:
         """Forget a cell that is done with."""
@@ -46,7 +55,7 @@ class Telling:
             return
         listener = self.progress_of(cell)
         if kind == "phase":
-            listener.phase(str(message["name"]), f"{message['detail']} on {worker}".strip())
+            listener.phase(str(message["name"]), f"{message['detail']} on {self.label(worker)}".strip())
         elif kind == "steps":
             listener.steps(int(message["done"]), int(message["total"]))
         elif kind == "note":

@@ -40,6 +40,7 @@ async def look_at_yourself(question: Mapping[str, Any]) -> dict[str, Any]:
         examine,
         Question.from_plain(question),
         address=worker.address,
+        name=str(worker.name),
         threads=worker.state.nthreads,
         resources=declared,
         cache=worker_cache(os.environ),

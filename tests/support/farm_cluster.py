@@ -36,6 +36,7 @@ class FakeCluster:
         lost: whether its scheduler is gone.
         on_start: what happens when a task is started.
         started: all tasks, in order.
+        tasks: what workers have to do, by worker.
         stopped: keys of those whose answer is not wanted any more.
         post: where messages go, once somebody has connected.
     """
@@ -44,6 +45,7 @@ class FakeCluster:
     lost: bool = False
     on_start: Callable[[Start], None] = lambda _start: None
     started: list[Start] = field(default_factory=list)
+    tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     post: Callable[[Message], None] = lambda _message: None
 
@@ -65,6 +67,9 @@ class FakeCluster:
 
     def stop(self, key: str) -> None:
         self.stopped.append(key)
+
+    def tasks_of(self, worker: str) -> tuple[str, ...]:
+        return self.tasks.get(worker, ())
 
     @contextmanager
     def connect(self, _address: str, _run: str, post: Callable[[Message], None]) -> Iterator[FakeCluster]:

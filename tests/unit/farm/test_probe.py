@@ -52,6 +52,24 @@ def test_a_worker_that_lacks_nothing_is_fit(question: Question, tmp_path: Path, 
     assert WorkerReport.from_plain(json.loads(json.dumps(report.to_plain()))) == report
 
 
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("w1", "w1 (tcp://worker:1)"),
+        ("0", "0 (tcp://worker:1)"),
+        ("tcp://worker:1", "tcp://worker:1"),
+        ("", "tcp://worker:1"),
+    ],
+)
+def test_a_worker_is_known_by_its_name_and_address(
+    name: str, label: str, question: Question, tmp_path: Path, path: str
+) -> None:
+    report = replace(look(question, tmp_path, path), name=name)
+    assert report.label == label
+    assert report.seat.label == label
+    assert report.seat.name == "tcp://worker:1", "Dask knows it by its address alone"
+
+
 def test_what_nobody_declared_is_measured(question: Question, tmp_path: Path, path: str) -> None:
     report = look(question, tmp_path, path)
     assert report.cores >= 1
@@ -66,7 +84,7 @@ def test_another_version_is_refused(
     assert isinstance(error, FarmVersionError)
     assert "0.0.1" in error.what
     assert question.version in error.what
-    assert f"=={question.version}" in error.remedy
+    assert f"cudawheel {question.version}" in error.remedy
 
 
 def test_the_same_version_with_other_code_is_refused(question: Question, tmp_path: Path, path: str) -> None:

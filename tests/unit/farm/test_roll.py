@@ -9,7 +9,7 @@ from listening import Heard
 from cudawheel.errors import FarmError, HostCompilerError, UnfitWorkersError
 from cudawheel.farm import roll as roll_
 from cudawheel.farm.cell import error_to_plain
-from cudawheel.farm.cluster import Answered, Dropped
+from cudawheel.farm.cluster import Answered, Dropped, build_key, in_words
 from cudawheel.farm.probe import Question
 from cudawheel.farm.roll import Roll
 
@@ -113,6 +113,40 @@ def test_who_does_not_answer_is_refused(roll: Roll, cluster: FakeCluster, clock:
     assert "has not answered" in notes(roll)[0]
     assert cluster.stopped == [cluster.started[0].key]
     assert roll.asking == 0
+
+
+def test_who_is_busy_with_something_else_is_said_once_and_waited_for(
+    roll: Roll, cluster: FakeCluster, clock: Clock
+) -> None:
+    cluster.there = {"a"}
+    roll.look(idle=True)
+    mine = cluster.started[0].key
+    cluster.tasks = {"a": (mine, build_key(f"cudawheel-{'0a' * 6}", "cp312-torch2.11-cu130-x86_64", 2))}
+    clock.now = roll_._SOON_SECONDS - 1
+    roll.look(idle=True)
+    assert notes(roll) == []
+    for clock.now in (roll_._SOON_SECONDS + 1, roll_._ANSWER_SECONDS + 1, roll_._ANSWER_SECONDS + 2):
+        roll.look(idle=True)
+    (note,) = notes(roll)
+    assert note.startswith("the worker a is still at work on cp312-torch2.11-cu130-x86_64, which")
+    assert roll.asking == 1
+    cluster.tasks = {"a": (mine,)}
+    clock.now = 3 * roll_._ANSWER_SECONDS
+    roll.look(idle=False)
+    assert "has not answered" in notes(roll)[1]
+    assert roll.asking == 0
+
+
+def test_work_that_is_not_ours_is_named_as_dask_names_it() -> None:
+    keys = ("inc-1c8dd6be", build_key(f"cudawheel-{'0a' * 6}", "cp311-x", 1))
+    assert in_words(keys) == "inc-1c8dd6be, cp311-x"
+
+
+def test_a_worker_that_is_refused_is_named(roll: Roll, cluster: FakeCluster) -> None:
+    cluster.there = {"a"}
+    roll.look(idle=True)
+    roll.answer(Answered(key=cluster.started[0].key, value=report_of("a", name="w1", faults=(FAULT,)).to_plain()))
+    assert notes(roll)[0].startswith("the worker w1 (a) gets no cells")
 
 
 def test_who_goes_is_told_once_and_asked_anew_when_it_comes_back(roll: Roll, cluster: FakeCluster) -> None:

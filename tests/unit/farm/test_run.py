@@ -19,6 +19,7 @@ from cudawheel.errors import (
     BuildError,
     CudawheelError,
     HostCompilerError,
+    InterruptedBuildError,
     LethalCellError,
     MemoryBudgetError,
     RemoteStoreError,
@@ -358,7 +359,50 @@ def test_ctrl_c_takes_back_what_is_not_done(farm: FakeFarm, asked: BuildRequest)
         raise KeyboardInterrupt
 
     farm.instead["2.12"] = press
+    farm.there = {"a"}
+    farm.reports = {"a": report_of("a", name="w1")}
+    with pytest.raises(InterruptedBuildError) as caught:
+        make(farm, asked)
+    first, second = caught.value.why.splitlines()
+    assert first.startswith("1 of 4 cells is done")
+    assert second.startswith("What a worker has begun is built to its end there")
+    assert "torch2.12-" in second
+    assert second.endswith(" on w1 (a).")
+
+
+def test_ctrl_c_with_nothing_begun_speaks_of_no_worker(
+    farm: FakeFarm, asked: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press() -> frozenset[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(farm, "workers", press)
+    with pytest.raises(InterruptedBuildError) as caught:
+        make(farm, asked)
+    (line,) = caught.value.why.splitlines()
+    assert line.startswith("0 of 4 cells are done")
+
+
+def test_workers_are_named_and_one_of_anything_is_one(farm: FakeFarm, asked: BuildRequest) -> None:
+    farm.there = {"a"}
+    farm.reports = {"a": report_of("a", name="w1")}
     told = Told()
-    with pytest.raises(KeyboardInterrupt):
-        make(farm, asked, told)
-    assert any("goes on to its end" in note for note in told.whole.notes)
+    make(farm, asked, told, selector=Selector.parse(("*torch2.11*",), ()))
+    assert told.whole.details[0] == "0 of 1 cell done, 0 on 0 workers, 1 waiting, 1 worker still to say what it is"
+    assert told.whole.details[-1].startswith("1 of 1 cell done, 0 on 1 worker")
+    (heard,) = told.cells.values()
+    assert heard.details[0] == "to w1 (a)"
+    assert any(detail.endswith("on w1 (a)") for detail in heard.details)
+
+
+def test_a_lost_worker_is_named(farm: FakeFarm, asked: BuildRequest) -> None:
+    def die(start: Start) -> None:
+        farm.leave(start.worker)
+
+    farm.there = {"a"}
+    farm.reports = {name: report_of(name, name=f"w-{name}") for name in ("a", "a'")}
+    farm.instead["2.11"] = die
+    told = Told()
+    attempts = make(farm, asked, told, selector=Selector.parse(("*torch2.11*",), ()))
+    assert "lost: w-a (a), w-a' (a')" in fault(attempts).why
+    assert any("its worker w-a (a) was lost" in note for note in told.notes_of("2.11"))
