@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from cudawheel.cli.console import out, show_error
+from cudawheel.cli.console import out, print_table, show_error
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.checking import Checked
 from cudawheel.factory.exchange import Exchanged
@@ -37,7 +37,7 @@ def show_entries(entries: Sequence[Entry], damaged: Sequence[Path], *, as_json: 
         name = escape(entry.stored.wheel.name) if entry.stored else "[red]record not readable[/]"
         table.add_row(entry.fingerprint[:_SHORT], name, say_size(entry.size), _say_time(entry.last_used))
     if ordered:
-        out.print(table)
+        print_table(table)
     out.print(f"{_count(len(ordered))}, {say_size(total)}")
     if damaged:
         out.print(f"[yellow]{len(damaged)} set aside as damaged[/] in {escape(str(damaged[0].parent))}")
@@ -79,7 +79,7 @@ def show_pruned(pruned: Pruned, *, dry_run: bool, as_json: bool) -> None:
         row = (entry.fingerprint[:_SHORT], name, say_size(entry.size), _say_time(entry.last_used), reason)
         table.add_row(*row)
     if pruned.removed:
-        out.print(table)
+        print_table(table)
     for entry in pruned.in_use:
         out.print(f"[yellow]{entry.fingerprint[:_SHORT]} stays: it is being built or read[/]")
     verb = "would go" if dry_run else "removed"

@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,7 @@ from cudawheel.schedule.limits import GIB
 # Steps are ninja's edges or bytes of a download; no build has as many edges as an archive has bytes.
 _MOST_EDGES = 10_000
 _HEARTBEAT_SECONDS = 60.0
+_ANY_WIDTH = 10_000
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -44,6 +46,23 @@ def print_block(console: Console, block: RenderableType, *, width: int | None = 
     with console.capture() as captured:
         console.print(block, soft_wrap=False, width=width)
     console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), highlight=False)
+
+
+def print_table(table: Table, console: Console = out) -> None:
+    """Print a table: within the width of a terminal, and elsewhere as wide as its longest cells.
+
+    A file, a pipe and a log have no width, and a name that is broken into pieces cannot be searched for there.
+    """
+    if console.is_terminal:
+        print_block(console, table)
+        return
+    width = console.width
+    try:
+        console.width = _ANY_WIDTH
+        console.width = max(width, Measurement.get(console, console.options, table).maximum)
+        print_block(console, table)
+    finally:
+        console.width = width
 
 
 class BuildProgress:

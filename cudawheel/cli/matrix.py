@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cudawheel.builder.identity import candidates
-from cudawheel.cli.console import BuildProgress, out, show_error
+from cudawheel.cli.console import BuildProgress, print_table, show_error
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.request import BuildRequest
 from cudawheel.plan.contradictions import require_consistent
@@ -110,7 +110,7 @@ def _show(attempts: Sequence[ContainerAttempt], *, as_json: bool) -> None:
         )
         mark = "[green]✓[/]" if good else "[red]✗[/]"
         table.add_row(f"{mark} {attempt.name}", "\n".join(attempt.identifiers), f"{attempt.seconds:.0f}", escape(text))
-    out.print(table)
+    print_table(table)
     for attempt in attempts:
         if isinstance(attempt.result, CudawheelError):
             show_error(attempt.result)

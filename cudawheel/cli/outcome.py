@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from cudawheel.cli.console import err, out, show_error
+from cudawheel.cli.console import err, out, print_table, show_error
 from cudawheel.data import known_for
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.attempt import Attempt
@@ -41,7 +41,7 @@ def show_attempts(attempts: Sequence[Attempt], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_attempt_as_json(attempt) for attempt in attempts], indent=2))
         return
-    out.print(_table_of(attempts))
+    print_table(_table_of(attempts))
     words = Counter(attempt.word for attempt in attempts)
     served = sum(len(attempt.serves) for attempt in attempts)
     counts = [f"{words[word]} {word}" for word in ("built", "from the store", "failed") if words[word]]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cudawheel.builder.costs import COSTS, cost_key
 from cudawheel.builder.identity import candidates
-from cudawheel.cli.console import out
+from cudawheel.cli.console import out, print_table
 from cudawheel.cli.matrix import selector_options
 from cudawheel.cli.options import (
     budget_options,
@@ -26,7 +26,7 @@ from cudawheel.cli.options import (
 from cudawheel.errors import PlanError
 from cudawheel.model.variant import Variant
 from cudawheel.plan.contradictions import require_consistent
-from cudawheel.plan.plan import Plan, make_plan
+from cudawheel.plan.plan import Cell, Plan, make_plan
 from cudawheel.plan.selectors import Selector
 from cudawheel.recipe.loading import load_recipe
 from cudawheel.recipe.recipe import Recipe
@@ -104,16 +104,33 @@ def _list(plan: Plan, *, as_json: bool) -> None:
 
 
 def _show(plan: Plan) -> None:
+    carried = {(str(cell.variant.capabilities), _left_out(cell)) for cell in plan.cells if cell.variant is not None}
+    # Said once where it is the same for all, so that a matrix is one line a cell.
+    alike = len(carried) == 1 and len(plan.cells) > 1
     table = Table(title=plan.package, title_justify="left", show_edge=False)
     table.add_column("variant", no_wrap=True)
-    table.add_column("carries")
-    table.add_column("left out, and why")
+    for heading in () if alike else ("carries", "left out, and why"):
+        table.add_column(heading)
     for cell in plan.cells:
-        left_out = "\n".join(
-            f"{verdict.capability}: {verdict.reason}" for verdict in cell.verdicts if not verdict.accepted
-        )
-        if cell.variant is None:
+        if cell.variant is not None:
+            about = [] if alike else [str(cell.variant.capabilities), escape(_left_out(cell))]
+            table.add_row(f"[green]✓[/] {cell.identifier}", *about)
+        elif not alike:
             table.add_row(f"[red]✗[/] {cell.identifier}", "[red]rejected[/]", escape(cell.reason))
-        else:
-            table.add_row(f"[green]✓[/] {cell.identifier}", str(cell.variant.capabilities), escape(left_out))
-    out.print(table)
+    print_table(table)
+    if alike:
+        _show_alike(plan, *carried.pop())
+
+
+def _show_alike(plan: Plan, carries: str, left_out: str) -> None:
+    """Print what holds for all variants that can be built, and those that cannot."""
+    for cell in plan.cells:
+        if cell.variant is None:
+            out.print(f" [red]✗[/] {cell.identifier}  [red]rejected[/]  {escape(cell.reason)}")
+    out.print(f"\n[bold]each carries[/]  {carries}")
+    for line in left_out.splitlines():
+        out.print(f"[bold]left out[/]  {escape(line)}")
+
+
+def _left_out(cell: Cell) -> str:
+    return "\n".join(f"{verdict.capability}: {verdict.reason}" for verdict in cell.verdicts if not verdict.accepted)

@@ -21,7 +21,7 @@ Call = Callable[..., tuple[int, str, str]]
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Run `cudawheel cache` in this process; gives exit code, standard output and standard error."""
     monkeypatch.setattr("signal.signal", lambda *_words: None)
-    monkeypatch.setattr("cudawheel.cli.console.out.width", 200)
+    monkeypatch.setattr("cudawheel.cli.console.out.width", 30)
     monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path) -> tuple[int, str, str]:

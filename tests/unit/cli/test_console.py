@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from cudawheel.cli import console as progress_module
-from cudawheel.cli.console import BuildProgress, show_error
+from cudawheel.cli.console import BuildProgress, print_table, show_error
 from cudawheel.cli.outcome import show_attempts, show_outcome
 from cudawheel.errors import BuildError
 from cudawheel.factory.attempt import Attempt
@@ -192,6 +193,21 @@ def outcome(most: int = 2, **source: Any) -> Outcome:
     }
     wheel = Path.cwd() / "wheelhouse" / "tiny_ext-1.0+cu.13.0-py3-none-any.whl"
     return Outcome(wheel=wheel, record=record, cached=False, cell=Cell(identifier="x", variant=None, verdicts=verdicts))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_table_breaks_no_name_where_there_is_no_screen(terminal: bool) -> None:
+    sink = io.StringIO()
+    screen = Console(file=sink, force_terminal=terminal, width=40, soft_wrap=True, _environ={"TERM": "xterm"})
+    table = Table("cell", "wheel", show_edge=False)
+    name = "tiny_ext-1.0+cu.13.0.torch.2.11-cp312-cp312-manylinux_2_34_x86_64.whl"
+    table.add_row("cp312", name)
+    table.add_row("cp311", "")
+    print_table(table, screen)
+    lines = sink.getvalue().splitlines()
+    assert (name in sink.getvalue()) is not terminal
+    assert terminal or (len(lines) == 4 and all(line == line.rstrip() for line in lines))
+    assert screen.width == 40
 
 
 def test_the_end_of_a_build_says_what_was_proven(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def recipe(links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.setattr("signal.signal", lambda *_words: None)
-    monkeypatch.setattr("cudawheel.cli.console.out.width", 250)
+    monkeypatch.setattr("cudawheel.cli.console.out.width", 40)
 
     def call_(command: str, *words: str | Path) -> tuple[int, str, str]:
         more = ["--wheelhouse", tmp_path / "house"] if command == "build" else []
@@ -63,6 +63,16 @@ def test_identifiers_are_one_a_line_or_a_list(recipe: Path, call: Call) -> None:
 def test_identifiers_go_into_a_shell_and_back(recipe: Path, call: Call) -> None:
     listed = call("plan", recipe, "--identifiers")[1]
     assert call("plan", recipe, "--identifiers", "--only", listed)[1] == listed
+
+
+def test_a_plan_says_once_what_all_its_cells_carry(recipe: Path, call: Call) -> None:
+    recipe.write_text(recipe.read_text().replace('"8.0;9.0+PTX"', '"7.0;9.0;12.0"'))
+    code, out, _err = call("plan", recipe)
+    assert code == 0
+    assert out.count("9.0 12.0") == out.count("7.0: removed in CUDA 13.0") == 1
+    for cell in CELLS:
+        assert [line.split() for line in out.splitlines() if cell in line] == [["✓", cell]]
+    assert "torch 1.0 is not known here" in next(line for line in out.splitlines() if "rejected" in line)
 
 
 def test_a_plan_can_be_narrowed_and_keeps_its_rejections(recipe: Path, call: Call) -> None:
