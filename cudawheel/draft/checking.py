@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +14,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from cudawheel.builder.patching import apply_changes
 from cudawheel.builder.sources import FetchedSource, fetch, lay_out
 from cudawheel.draft.project import read_project
 from cudawheel.draft.tree import SourceTree
+from cudawheel.draft.writing import EDIT, UNSURE
 from cudawheel.errors import (
     CudawheelError,
     NoCudaError,
@@ -31,6 +35,8 @@ from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings, CapabilityVariable
 from cudawheel.recipe.sources import PathSource, Source
+
+_LEFT = re.compile(rf"\s*#\s?({UNSURE}|{EDIT})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +106,7 @@ def check_recipe(
         offline: leave out what needs the network; folders and patches beside the recipe are looked at all the same.
     """
     recipe = loaded.recipe
-    found = [
-        Problem(path=fault.path, found=fault.found, remedy=fault.allowed, exit_code=RecipeError.exit_code)
-        for fault in contradictions(recipe)
-    ]
+    found = [*_contradictions(recipe), *_left_of_draft(loaded.path)]
     plans: list[Plan] = []
     reached: list[str] = []
     for source in recipe.sources:
@@ -130,6 +133,11 @@ def check_recipe(
         rejected=sum(not cell.accepted for cell in plans[0].cells) if plans else 0,
         reached=tuple(reached),
     )
+
+
+def _contradictions(recipe: Recipe) -> Iterator[Problem]:
+    for fault in contradictions(recipe):
+        yield Problem(path=fault.path, found=fault.found, remedy=fault.allowed, exit_code=RecipeError.exit_code)
 
 
 def _selected(selector: Selector, plan: Plan) -> Iterator[Problem]:
@@ -230,11 +238,43 @@ def _source(
         yield _of(error, where)
 
 
+def _changes(loaded: LoadedRecipe, settings: BuildSettings, project: Path, where: str) -> Iterator[Problem]:
+    """Change a source as the recipe says, one change after the other, so that each that does not apply is found."""
+    none = settings.model_copy(update={"patches": (), "replacements": ()})
+    changes = [none.model_copy(update={"patches": (patch,)}) for patch in settings.patches]
+    changes += [none.model_copy(update={"replacements": (replacement,)}) for replacement in settings.replacements]
+    for change in changes:
+        yield from _change(loaded, change, project, where)
+
+
+def _change(loaded: LoadedRecipe, change: BuildSettings, project: Path, where: str) -> Iterator[Problem]:
+    try:
+        apply_changes(change, patches_folder=loaded.folder, project=project)
+    except PatchError as error:
+        yield _of(error, where)
+
+
+def _left_of_draft(path: Path) -> Iterator[Problem]:
+    """Find the comments of a draft that nobody has settled."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    left = [(match[1], number) for number, line in enumerate(lines, 1) if (match := _LEFT.match(line))]
+    if not left:
+        return
+    counts = Counter(word for word, _ in left)
+    said = " and ".join(f"{counts[word]} {word}" for word in (UNSURE, EDIT) if counts[word])
+    numbers = ", ".join(str(number) for _, number in left)
+    found = f"{said} of the draft {'is' if len(left) == 1 else 'are'} left: line{'s' * (len(left) != 1)} {numbers}"
+    yield Problem(path="comments", found=found, remedy="Settle each and take its comment out.", exit_code=0)
+
+
 def _content(
     loaded: LoadedRecipe, fetched: FetchedSource, settings: BuildSettings, into: Path, where: str
 ) -> Iterator[Problem]:
     recipe = loaded.recipe
-    project = read_project(SourceTree(lay_out(fetched, loaded, settings, into)))
+    folder = lay_out(fetched, loaded, settings.model_copy(update={"patches": (), "replacements": ()}), into)
+    unfit = list(_changes(loaded, settings, folder, where))
+    yield from unfit
+    project = read_project(SourceTree(folder))
     metadata = project.metadata
     if not project.buildable:
         found = "it has neither pyproject.toml nor setup.py"
@@ -249,7 +289,8 @@ def _content(
     if others:
         found = f"{where} says {', '.join(others)}, the recipe {recipe.package.version}"
         yield Problem(path="package.version", found=found, remedy="Make sure which one the wheel gets.", exit_code=0)
-    if settings.cuda == "required" and not project.compiles_cuda and not project.tree.cuda:
+    # Where a change does not apply, it may be the one that switches CUDA on.
+    if not unfit and settings.cuda == "required" and not project.compiles_cuda and not project.tree.cuda:
         found = "nothing in the source is compiled for CUDA, and `cuda` is required"
         remedy = "Choose the source that has the CUDA code."
         yield Problem(path=where, found=found, remedy=remedy, exit_code=NoCudaError.exit_code)

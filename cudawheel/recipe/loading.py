@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cudawheel.errors import RecipeError
+from cudawheel.errors import Fault, RecipeError
 from cudawheel.recipe.faults import find_faults
-from cudawheel.recipe.recipe import Recipe
+from cudawheel.recipe.matrix_faults import matrix_faults
+from cudawheel.recipe.recipe import Matrix, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -77,6 +78,8 @@ def parse_recipe(document: dict[str, Any], path: Path) -> Recipe:
         errors = error.errors(include_url=False)
     faults = find_faults(document, errors)
     if recipe is None or faults:
+        # A recipe that is otherwise sound is refused for these where it is planned.
+        faults += _faults_of_matrix(document)
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise RecipeError(
             f"{path} has {count}",
@@ -84,3 +87,11 @@ def parse_recipe(document: dict[str, Any], path: Path) -> Recipe:
             remedy="Every field is described in recipes/recipe.schema.json; `cudawheel schema` prints it.",
         )
     return recipe
+
+
+def _faults_of_matrix(document: dict[str, Any]) -> tuple[Fault, ...]:
+    """Find what the matrix says against itself, if it is one, whatever the rest of the document is like."""
+    try:
+        return matrix_faults(Matrix.model_validate(document.get("matrix")))
+    except ValidationError:
+        return ()

@@ -89,6 +89,24 @@ def test_a_replacement_that_does_not_apply_is_found_without_building(checked) ->
     assert checked(build=build.replace('"nowhere"', there)).exit_code == 0
 
 
+def test_all_changes_that_do_not_apply_are_found_and_what_else_is_wrong(checked) -> None:
+    line = '[[build.replacements]]\nfile = "setup.py"\nold = "{}"\nnew = ""\n'
+    build = "".join(line.format(text) for text in ("nowhere", "neither"))
+    found = checked(('version = "1.0"', 'version = "1.5"'), ('name = "tiny-ext"', 'name = "other"'), build=build)
+    paths = [problem.path for problem in found.problems]
+    assert paths == ["sources.here", "sources.here", "package.name", "package.version"]
+    assert ["'nowhere'" in found.problems[0].found, "'neither'" in found.problems[1].found] == [True, True]
+    assert found.exit_code == 9
+
+
+def test_what_a_draft_asked_for_and_nobody_settled_is_a_warning(checked) -> None:
+    found = checked(("[matrix]", "# UNSURE matrix.torch: all.\n# EDIT Say which.\n# An UNSURE word.\n[matrix]"))
+    (problem,) = found.problems
+    assert found.exit_code == 0
+    first = int(problem.found.split()[-2].rstrip(","))
+    assert problem.found == f"1 UNSURE and 1 EDIT of the draft are left: lines {first}, {first + 1}"
+
+
 def test_another_version_in_the_source_is_a_warning(checked) -> None:
     found = checked(('version = "1.0"', 'version = "1.5"'))
     assert found.exit_code == 0

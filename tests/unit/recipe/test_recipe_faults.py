@@ -193,6 +193,12 @@ def test_all_faults_are_reported_at_once() -> None:
     }
 
 
+def test_a_fault_elsewhere_hides_no_contradiction_of_the_matrix() -> None:
+    whole = changed("capabilities", {"request": "nonsense"})
+    whole["matrix"] = {"python": ["3.12"], "torch": ["2.11", "2.11"], "cuda": ["12.6"]}
+    assert [fault.path for fault in faults_of(whole)] == ["capabilities.request", "matrix.torch", "matrix.cuda"]
+
+
 def test_an_empty_recipe_lacks_every_required_section() -> None:
     assert {(fault.path, fault.found) for fault in faults_of({})} == {
         (section, "nothing") for section in ("package", "sources", "matrix", "wheel")
