@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import marshal
 import os
 import py_compile
 import re
@@ -44,6 +43,8 @@ STEPS = [
     "fatbinary",
     "g++ -c",
 ]
+_STEP = Path(__file__).with_name("fake_nvcc_step.sh")
+_SEPARATOR = "\037"
 _FLAGS = ("NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", nvcc_steps.SWITCH)
 
 
@@ -53,11 +54,36 @@ def flags(*numbers: int) -> list[str]:
 
 
 @cache
-def compiled_program() -> str:
-    """The program as bytecode: what is run by its path is otherwise compiled each time, a dozen times a compilation."""
+def compiled(path: str) -> str:
+    """A program as bytecode: what is run by its path is otherwise compiled each time."""
     folder = tempfile.mkdtemp(prefix="fake-nvcc-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return str(py_compile.compile(fake_nvcc_program.__file__, f"{folder}/program.pyc", doraise=True))
+    return str(py_compile.compile(path, f"{folder}/program.pyc", doraise=True))
+
+
+def _as_shell(orders: dict[str, Any]) -> str:
+    """What one step is to do besides, in the words of fake_nvcc_step.sh; what nvcc is to answer with `--dryrun`."""
+    lines = []
+    if "say" in orders:
+        lines.append(f"printf '%s\\n' {shlex.quote(orders['say'])}")
+    for what in ("start", "end"):
+        lines += [f'wait_for 1 {what} "{other}"' for other in orders.get(f"after {what} of", ())]
+    if "crowd" in orders:
+        # After which one too many could start.
+        lines.append(f"wait_for {orders['crowd']} start; sleep 0.05")
+    if "forever" in orders:
+        lines.append("exec sleep 600")
+    if "once killed" in orders:
+        lines.append('[ "$(count start "$label")" -gt 1 ] || kill -9 $$')
+    if "signal" in orders:
+        lines.append(f"kill -{orders['signal']} $$")
+    if "first" in orders:
+        lines.append(f"printf '%s\\n' {shlex.join(orders['first'])} >&2")
+    if "instead" in orders:
+        lines.append(f"printf %s {shlex.quote(orders['instead'])} >&2; exit {orders.get('exit', 0)}")
+    elif "exit" in orders:
+        lines.append(f'leave end "$label"; exit {orders["exit"]}')
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -79,8 +105,10 @@ class FakeNvcc:
         for folder in (self.project, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         for name, place in _PLACES.items():
-            command = [sys.executable, "-IS", compiled_program(), str(self.folder), name]
-            write_program(self.folder / place / name, f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            program = compiled(fake_nvcc_program.__file__)
+            facts = {"folder": str(self.folder), "name": name, "python": sys.executable, "program": program}
+            known = " ".join(f"{fact}={shlex.quote(value)}" for fact, value in facts.items())
+            write_program(self.folder / place / name, f"#!/bin/sh\n{known}\n. {shlex.quote(str(_STEP))}\n")
         self.order({})
 
     @property
@@ -102,7 +130,12 @@ class FakeNvcc:
 
     def order(self, orders: dict[str, Any]) -> None:
         """Say what steps are to do besides; `all` is for each of them, `--dryrun` for what nvcc answers."""
-        (self.folder / "orders").write_bytes(marshal.dumps(orders))
+        everywhere = orders.get("all", {})
+        told = {label: {**everywhere, **orders[label]} for label in orders if label not in {"all", "--dryrun"}}
+        told["--dryrun"] = orders.get("--dryrun", {})
+        cases = [f"{shlex.quote(label)})\n{_as_shell(of_one)}:;;" for label, of_one in told.items()]
+        script = "\n".join(["case $label in", *cases, f"*)\n{_as_shell(everywhere)}:;;", "esac"])
+        (self.folder / "orders").write_text(f"{script}\n", encoding="utf-8")
 
     def unit(self, name: str = "a.cu", text: str = "source") -> Path:
         source = self.project / name
@@ -112,8 +145,8 @@ class FakeNvcc:
 
     def compile(self, *arguments: str, threads: int = 1, **environment: str) -> Done:
         """Run `nvcc_steps` in the project, with what it is given or else a usual command line."""
-        command = [sys.executable, "-IS", nvcc_steps.__file__, str(threads), self.nvcc, *(arguments or self.usual())]
-        return self.run(*command, **environment)
+        words = [str(threads), self.nvcc, *(arguments or self.usual())]
+        return self.run(sys.executable, "-IS", compiled(nvcc_steps.__file__), *words, **environment)
 
     def run(self, *command: str | Path, **environment: str) -> Done:
         done = subprocess.run(
@@ -144,7 +177,8 @@ class FakeNvcc:
     def all_marks(self) -> list[Mark]:
         """What started and ended, in that order."""
         file = self.folder / "marks"
-        marks = fake_nvcc_program.marks_of(str(file)) if file.is_file() else []
+        lines = os.fsdecode(file.read_bytes()).split("\n")[:-1] if file.is_file() else []
+        marks = [line.split(_SEPARATOR)[:-1] for line in lines]
         return [Mark(what, label, words) for what, label, *words in marks]
 
     def forget(self) -> None:
