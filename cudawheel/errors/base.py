@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,9 @@ def install_command(extra: str) -> str:
 
     Source: PEP 610, whose direct_url.json names the folder.
     """
+    # Slow to import, and errors are imported by all that starts.
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
     try:
         recorded = json.loads(distribution("cudawheel").read_text("direct_url.json") or "{}")
         place = urlsplit(recorded["url"])

@@ -70,3 +70,17 @@ def links(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     return folder
+
+
+@pytest.fixture
+def shared_environments(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A cache with the build environments that other tests of the file have made, for what is not about making them.
+
+    Not those of other files, whose packages in name may be others.
+    """
+    shared = tmp_path_factory.getbasetemp() / f"environments-of-{request.module.__name__}"
+    shared.mkdir(exist_ok=True)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "environments").symlink_to(shared)

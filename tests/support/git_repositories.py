@@ -11,7 +11,7 @@ _GIT = shutil.which("git") or "git"
 
 # Nothing of the person's own configuration, and nobody's clock.
 ISOLATED = {
-    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("gitconfig")),
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_AUTHOR_NAME": "A",
     "GIT_AUTHOR_EMAIL": "a@example.invalid",
@@ -42,7 +42,7 @@ def commit(folder: Path, files: Mapping[str, str]) -> str:
 def new_repository(folder: Path, files: Mapping[str, str]) -> str:
     """Make a repository of one commit; gives that."""
     folder.mkdir(parents=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "init", "--quiet", "--initial-branch=main", "--template=")
     return commit(folder, files)
 
 

@@ -198,21 +198,25 @@ def test_requirements_that_cannot_be_installed(recipe: Path) -> None:
     refused(build_here(recipe), 13, "no-such-package-anywhere")
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_fails(recipe: Path) -> None:
     refused(build(reorder(recipe, say=["nobody has met this"], fails=True)), 14, "nobody has met this", ".log")
     assert in_wheelhouse(recipe) == []
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_runs_out_of_memory(recipe: Path) -> None:
     killed = "c++: fatal error: Killed signal terminated program cc1plus"
     refused(build_here(reorder(recipe, say=[killed], fails=True)), 15, killed, "memory-per-job")
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_fills_the_disk(recipe: Path) -> None:
     full = "fatal error: error writing to a.s: No space left on device"
     refused(build_here(reorder(recipe, say=[full], fails=True)), 19, full, "--cache")
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_of_which_one_compiler_needs_more_memory_than_there_is(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace("memory-per-job = 0.1", "memory-per-job = 512.0"))
     refused(build_here(recipe), 21, "needs 512.0 GiB", "too little memory", "--force", "memory-per-job")
@@ -220,6 +224,7 @@ def test_a_build_of_which_one_compiler_needs_more_memory_than_there_is(recipe: P
     assert build_here(recipe, "--force").returncode == 0
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_of_which_one_compiler_needs_more_memory_than_is_allowed(recipe: Path) -> None:
     refused(build_here(recipe, "--memory", "50M"), 21, "needs 0.1 GiB", "within --memory", "--force")
     assert in_wheelhouse(recipe) == []
@@ -241,6 +246,7 @@ def test_a_number_of_jobs_that_is_none(jobs: str, recipe: Path) -> None:
 
 
 @pytest.mark.parametrize(("jobs", "started"), [("1", most_jobs(1)), ("1000", most_jobs(slots_for(usable_cores())))])
+@pytest.mark.usefixtures("shared_environments")
 def test_more_jobs_than_cores_are_as_many_as_keep_the_cores_busy(jobs: str, started: int, recipe: Path) -> None:
     """More are started than may run, so that the jobserver can choose among them."""
     done = build_here(recipe, "--jobs", jobs, "--json")
@@ -248,6 +254,7 @@ def test_more_jobs_than_cores_are_as_many_as_keep_the_cores_busy(jobs: str, star
     assert json.loads(done.stdout)["build"]["variables"]["MAX_JOBS"] == str(started)
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_of_all_variants_the_first_that_fails_gives_the_exit_code_and_the_others_are_built(recipe: Path) -> None:
     """Of torch there is but 2.11 here."""
     recipe.write_text(recipe.read_text().replace('["2.11"]', '["2.11", "2.12"]'))
@@ -265,6 +272,7 @@ def test_of_all_variants_the_first_that_fails_gives_the_exit_code_and_the_others
     assert build_here(recipe, "--all", "--torch", "2.11").returncode == 0
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace('cuda = "optional"', 'cuda = "required"'))
     refused(build_here(recipe), 16, "is not what was planned")
@@ -272,6 +280,7 @@ def test_a_wheel_that_is_not_what_was_planned(recipe: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ['version = "9.9"', 'name = "other-ext"'])
+@pytest.mark.usefixtures("shared_environments")
 def test_a_package_that_calls_itself_otherwise_than_its_recipe(wrong: str, recipe: Path) -> None:
     field = wrong.split(" ", maxsplit=1)[0]
     head, _, tail = recipe.read_text().partition(f"{field} = ")
@@ -299,6 +308,7 @@ def test_a_version_that_cannot_be_read(recipe: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("shared_environments")
 def test_an_interrupted_build_ends_all_it_started(number: signal.Signals, recipe: Path, tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()

@@ -112,6 +112,7 @@ def test_nothing_is_planned_where_nothing_can_be_built(recipe: Path, call: Call)
     assert call("plan", recipe, "--identifiers", "--torch", "1.0") == (5, "", "")
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_what_is_selected_is_built_and_the_table_says_what_became_of_it(recipe: Path, call: Call) -> None:
     code, out, _err = call("build", recipe, "--only", "*-torch2.1[13]-*")
     assert code == 0
@@ -133,6 +134,7 @@ def test_what_is_selected_is_built_and_the_table_says_what_became_of_it(recipe: 
     assert attempt["error"]["exit_code"] == 13
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_wheel_that_serves_others_stands_in_their_rows(recipe: Path, call: Call) -> None:
     recipe.write_text(recipe.read_text().replace("[build]\n", '[build]\nabi = "torch-stable >= 2.11"\n'))
     code, out, _err = call("build", recipe, "--all")

@@ -90,6 +90,7 @@ def test_what_is_no_key_is_said(words: tuple[str, ...], call: Call) -> None:
     assert "error" in err
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_signed_wheel_passes_where_signatures_are_required(call: Call, recipe: Path, tmp_path: Path) -> None:
     call("key", "new")
     code, out, err = build(call, recipe, "--sign", "default")
@@ -105,6 +106,7 @@ def test_a_signed_wheel_passes_where_signatures_are_required(call: Call, recipe:
     assert call("cache", "check", "--trust", public, *elsewhere)[0] == 0
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_the_setting_signs_as_the_option_does(
     call: Call, recipe: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +116,7 @@ def test_the_setting_signs_as_the_option_does(
     assert Path(f"{record['path']}.provenance.json").is_file()
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_each_way_to_be_wrong_has_an_exit_code_of_its_own(call: Call, recipe: Path, tmp_path: Path, keys: Path) -> None:
     call("key", "new")
     call("key", "new", "--folder", tmp_path / "others")
@@ -140,6 +143,7 @@ def test_each_way_to_be_wrong_has_an_exit_code_of_its_own(call: Call, recipe: Pa
     assert call(*check)[0] == 52, "nobody is trusted"
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_an_unsigned_wheel_is_not_pulled_where_signatures_are_required(
     call: Call, recipe: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_lock_is_written_beside_the_recipe(call: Call, recipe: Path) -> None:
     assert json.loads(build(call, recipe, "--update-lock")[1])["cached"] is False
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_the_network_is_allowed_only_by_name(call: Call, recipe: Path) -> None:
     assert json.loads(build(call, recipe)[1])["build"]["network_allowed"] is False
     assert json.loads(build(call, recipe, "--network")[1])["build"]["network"] == "allowed by --network"

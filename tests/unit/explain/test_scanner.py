@@ -56,7 +56,7 @@ def test_binary_garbage_shows_nothing_and_hides_nothing() -> None:
 def test_a_large_log_takes_no_more_memory_than_a_small_one(block: bytes) -> None:
     explain_text("warm")
     tracemalloc.start()
-    found = explain_stream(Endless(of_size(block, 16 << 20, b"\n" + KILLED)))  # type: ignore[arg-type]
+    found = explain_stream(Endless(of_size(block, 8 << 20, b"\n" + KILLED)))  # type: ignore[arg-type]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [one.pattern.id for one in found] == ["out-of-memory"]

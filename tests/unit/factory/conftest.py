@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from build_fixtures import isolated, links, load, site
+from build_fixtures import isolated, links, load, shared_environments, site
 from fake_rooms import Rooms
 from fake_tools import build_request, compiler, give
 from git_repositories import new_repository
@@ -15,7 +15,7 @@ from cudawheel.factory.request import BuildRequest
 from cudawheel.schedule import jobserver
 from cudawheel.schedule.confinement import Confinement
 
-__all__ = ["isolated", "links", "load", "site"]
+__all__ = ["isolated", "links", "load", "shared_environments", "site"]
 
 
 @pytest.fixture

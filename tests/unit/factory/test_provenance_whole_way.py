@@ -91,6 +91,7 @@ def test_a_signed_build_has_its_provenance_beside_it(
     assert run["metadata"]["startedOn"] <= run["metadata"]["finishedOn"]
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_nobody_signs_is_unsigned(tmp_path: Path, trusted: tuple[PublicKey, ...]) -> None:
     made = make(request(tmp_path))
     assert not provenance_of(made.wheel).exists()
@@ -105,6 +106,7 @@ def test_a_key_that_cannot_be_used_is_said_before_anything_is_fetched(tmp_path: 
     assert heard.phases == []
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_signed_wheel_out_of_the_store_brings_its_provenance(
     tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...]
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_signed_wheel_out_of_the_store_brings_its_provenance(
     assert check_provenance(again.wheel, trusted)
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_wheel_that_nobody_saw_being_built_is_built_again_to_be_signed(
     tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...]
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_wheel_that_nobody_saw_being_built_is_built_again_to_be_signed(
     assert not make(asked, signing_key=other.path).cached, "nor does somebody else's signature count as one's own"
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_no_provenance_is_left_beside_another_wheel_of_the_name(tmp_path: Path, key: PrivateKey) -> None:
     asked = request(tmp_path)
     signed = make(asked, signing_key=key.path)
@@ -144,6 +148,7 @@ def test_no_provenance_is_left_beside_another_wheel_of_the_name(tmp_path: Path, 
     assert not provenance_of(other.wheel).exists()
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_wheel_swapped_after_it_was_signed_is_found_out(
     tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...]
 ) -> None:
@@ -153,6 +158,7 @@ def test_a_wheel_swapped_after_it_was_signed_is_found_out(
         check_provenance(made.wheel, trusted)
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_the_wheel_carries_a_bill_of_materials(tmp_path: Path) -> None:
     made = make(request(tmp_path, requires=["tiny-tool", "tiny-static", "tiny-make"]))
     wheel = Wheel.read(made.wheel)
@@ -172,6 +178,7 @@ REACH = "python3 -c \"import socket; socket.create_connection(('192.0.2.1', 80),
 
 
 @pytest.mark.skipif(not CUT, reason="this kernel lets nobody here take the network away")
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_has_no_network_and_its_record_says_so(tmp_path: Path) -> None:
     made = make(request(tmp_path))
     assert made.record["build"]["network"].startswith("none: ")
@@ -180,6 +187,7 @@ def test_a_build_has_no_network_and_its_record_says_so(tmp_path: Path) -> None:
     assert "--network" in caught.value.remedy
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_where_nothing_can_be_cut_off_the_build_goes_on_and_says_so_everywhere(
     tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +200,7 @@ def test_where_nothing_can_be_cut_off_the_build_goes_on_and_says_so_everywhere(
     assert statement["predicate"]["buildDefinition"]["internalParameters"]["network"].startswith("not cut off")
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_is_allowed_the_network_is_another_one_and_says_so(
     tmp_path: Path, key: PrivateKey, trusted: tuple[PublicKey, ...]
 ) -> None:
@@ -263,6 +272,7 @@ def test_a_backend_that_asks_for_more_than_was_locked_is_told(tmp_path: Path) ->
         make(asked)
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_locked_and_signed_builds_give_the_same_bytes(tmp_path: Path, key: PrivateKey) -> None:
     asked = request(tmp_path)
     made = make(asked, lock="add", signing_key=key.path)

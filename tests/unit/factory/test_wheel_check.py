@@ -47,6 +47,7 @@ def request(tmp_path: Path, program: str = "", *, torch: bool = True, **orders: 
     return build_request(path, tmp_path)
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_what_a_wheel_computes_is_in_its_record(tmp_path: Path) -> None:
     program = "import tiny_ext\nassert tiny_ext.answer == 42\nprint('42, as it should be')\n"
     made = make_wheel(request(tmp_path, program), Heard())
@@ -58,6 +59,7 @@ def test_what_a_wheel_computes_is_in_its_record(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_wheel_that_computes_something_wrong_is_none(tmp_path: Path) -> None:
     asked = request(
         tmp_path, "import tiny_ext\nassert tiny_ext.answer == 42, tiny_ext.answer\n", module="answer = 41\n"
@@ -68,12 +70,14 @@ def test_a_wheel_that_computes_something_wrong_is_none(tmp_path: Path) -> None:
     assert not list(asked.wheelhouse.glob("*.whl"))
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_where_nothing_can_be_computed_the_record_says_so(tmp_path: Path) -> None:
     made = make_wheel(request(tmp_path, "print('no GPU')\nraise SystemExit(77)\n"), Heard())
     assert made.record["audit"]["computed"]["result"] == "nothing to compute with"
     assert made.record["audit"]["computed"]["said"] == ["no GPU"]
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_another_check_asks_for_another_build(tmp_path: Path) -> None:
     first = make_wheel(request(tmp_path, "print(1)\n"), Heard())
     assert make_wheel(request(tmp_path, "print(1)\n"), Heard()).cached

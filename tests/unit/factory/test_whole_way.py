@@ -101,7 +101,7 @@ def test_a_recipe_becomes_a_proven_wheel(tmp_path: Path) -> None:
     assert (again.cached, again.wheel, heard.phases) == (True, made.wheel, [])
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     asked = request(tmp_path)
     first = make_wheel(asked, Heard()).wheel.read_bytes()
@@ -125,7 +125,7 @@ def test_ctrl_c_at_each_phase_leaves_nothing_half_written_and_the_next_run_goes_
     assert not make_wheel(asked, Heard()).cached
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_a_wheel_that_is_not_what_was_planned_is_not_stored(tmp_path: Path) -> None:
     asked = request(tmp_path)
     asked.recipe.write_text(asked.recipe.read_text().replace('cuda = "optional"', 'cuda = "required"'))
@@ -136,7 +136,7 @@ def test_a_wheel_that_is_not_what_was_planned_is_not_stored(tmp_path: Path) -> N
     assert leftovers(asked) == []
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_a_wheel_that_does_not_import_is_not_stored(tmp_path: Path) -> None:
     asked = request(tmp_path, module="import nowhere_to_be_found\n")
     with pytest.raises(AuditError, match="does not import in a clean environment") as caught:
@@ -145,6 +145,7 @@ def test_a_wheel_that_does_not_import_is_not_stored(tmp_path: Path) -> None:
     assert leftovers(asked) == []
 
 
+@pytest.mark.usefixtures("shared_environments")
 def test_a_build_that_fails_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
     asked = request(tmp_path, say=["something nobody has met"], fails=True)
     with pytest.raises(BuildError) as caught:
@@ -155,7 +156,7 @@ def test_a_build_that_fails_leaves_its_log_and_nothing_else(tmp_path: Path) -> N
     assert "something nobody has met" in log.read_text()
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
     count, hold = tmp_path / "count", tmp_path / "hold"
     hold.touch()
@@ -186,7 +187,7 @@ class Unlocks(Heard):
             self.hold.unlink()
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_a_build_that_is_killed_leaves_the_wheelhouse_clean_and_the_next_one_works(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()
@@ -235,7 +236,7 @@ class LetsGoOnceItIsLookedAt(Heard):
             self.hold.unlink(missing_ok=True)
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_memory_and_compilers_are_shown_while_a_build_runs_and_kept_in_its_record(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()
@@ -295,7 +296,7 @@ def places_that_fill_up() -> list[str]:
     return ["wheelhouse", "store"] if len(ways_to_refuse_writing()) > 1 else []
 
 
-@pytest.mark.usefixtures("plain_tag")
+@pytest.mark.usefixtures("plain_tag", "shared_environments")
 def test_a_full_disk_is_said_and_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = request(tmp_path)
 
@@ -321,6 +322,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_is_left(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("place", places_that_fill_up())
+@pytest.mark.usefixtures("shared_environments")
 def test_a_disk_that_is_really_full_is_said(place: str, tmp_path: Path) -> None:
     asked = request(tmp_path, module="# " + os.urandom(40_000).hex() + "\n")
     folder = {"wheelhouse": asked.wheelhouse, "store": asked.cache / "store"}[place]
