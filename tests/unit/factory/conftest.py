@@ -36,3 +36,12 @@ def asked(tmp_path: Path) -> BuildRequest:
     write_project(tmp_path / "recipes" / "bundled")
     sources = git_source((tmp_path / "upstream").as_uri(), found), path_source("bundled", "bundled")
     return build_request(write_recipe(tmp_path / "recipes", *sources), tmp_path)
+
+
+@pytest.fixture
+def asked_of_folders(tmp_path: Path) -> BuildRequest:
+    """The same with a folder first, for all to which it is nothing where a source comes from: git takes its time."""
+    labels = "upstream", "bundled"
+    for label in labels:
+        write_project(tmp_path / "recipes" / label)
+    return build_request(write_recipe(tmp_path / "recipes", *(path_source(label, label) for label in labels)), tmp_path)

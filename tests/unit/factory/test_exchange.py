@@ -29,6 +29,11 @@ from cudawheel.store.stored import COMPANIONS
 from cudawheel.wheel.rewrite import Changes, rewrite
 
 
+@pytest.fixture
+def asked(asked_of_folders: BuildRequest) -> BuildRequest:
+    return asked_of_folders
+
+
 class ProvenRooms(Rooms):
     """Rooms whose wheels are named and pinned as the planned ones are, so that a true audit passes."""
 

@@ -33,6 +33,11 @@ Builder = Callable[[BuildOrder, Workplace, Progress], BuiltWheel]
 
 
 @pytest.fixture
+def asked(asked_of_folders: BuildRequest) -> BuildRequest:
+    return asked_of_folders
+
+
+@pytest.fixture
 def matrix(asked: BuildRequest) -> BuildRequest:
     """The recipe for two releases of torch, and one that does not exist."""
     asked.recipe.write_text(asked.recipe.read_text().replace('["2.11"]', '["2.12", "1.0", "2.11"]'))

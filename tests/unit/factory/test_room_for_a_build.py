@@ -22,6 +22,11 @@ from cudawheel.schedule.timeline import Timeline
 pytestmark = pytest.mark.usefixtures("rooms")
 
 
+@pytest.fixture
+def asked(asked_of_folders: BuildRequest) -> BuildRequest:
+    return asked_of_folders
+
+
 def test_the_record_says_what_it_took(asked: BuildRequest) -> None:
     build = make_wheel(asked, Heard()).record["build"]
     assert (build["peak_memory"], build["largest_process"], build["most_compilers"]) == (5 * GIB, 3 * GIB, 3)
