@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cudawheel.errors import ExtraMissingError, base, install_command
+from cudawheel.errors import ExtraMissingError, install_command
 
 
 class Installed(Distribution):
@@ -25,7 +25,7 @@ class Installed(Distribution):
 
 def installed(monkeypatch: pytest.MonkeyPatch, direct_url: object) -> None:
     text = direct_url if isinstance(direct_url, str) or direct_url is None else json.dumps(direct_url)
-    monkeypatch.setattr(base, "distribution", lambda _name: Installed(text))
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _name: Installed(text))
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def test_a_cudawheel_that_runs_without_being_installed_comes_from_an_index(monke
     def absent(name: str) -> Distribution:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(base, "distribution", absent)
+    monkeypatch.setattr("importlib.metadata.distribution", absent)
     assert install_command("sign") == "pip install 'cudawheel[sign]'"
