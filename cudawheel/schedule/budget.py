@@ -41,6 +41,7 @@ class Budget:
             "reserve": self.reserve,
             "cores": self.cores,
             "slots": self.slots,
+            "spare": self.spare,
             "limited_by": self.limited_by,
         }
 

@@ -66,7 +66,10 @@ def _decision(memory: int, how: str, budget: Budget) -> str:
         return f"no compiler fits ({how}); a build ends with exit code {MemoryBudgetError.exit_code} without --force"
     at_once = max(1, min(budget.slots, affordable))
     limit = budget.slots_by if budget.slots <= affordable else "memory"
-    return f"up to {at_once} compiler{'s' * (at_once != 1)} at once ({how}), limited by {limit}"
+    # What is shown while it runs has to be what was promised.
+    spare = min(budget.spare, affordable - at_once)
+    last = f", and {at_once + spare} with the last one that waits" if spare > 0 else ""
+    return f"up to {at_once} compiler{'s' * (at_once != 1)} at once{last} ({how}), limited by {limit}"
 
 
 def _gib(size: int) -> str:

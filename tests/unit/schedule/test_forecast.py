@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from schedule_values import BESIDE, FIXED, make_compilation, make_key
+from schedule_values import BESIDE, FIXED, make_compilation, make_demand, make_key
 
 from cudawheel.schedule.budget import Budget
 from cudawheel.schedule.forecast import Forecast, forecast
 from cudawheel.schedule.history import History
 from cudawheel.schedule.limits import GIB
+from cudawheel.schedule.pool import Pool
 
 KEY = make_key(memory=3 * GIB)
 MARGIN = 1.1
@@ -41,6 +43,28 @@ def test_a_build_that_was_never_measured_goes_by_its_recipe(
 ) -> None:
     expected = forecast(KEY, 7, make_budget(memory, slots), history)
     assert expected == Forecast(largest=3 * GIB, seconds=None, decision=decision)
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        (64, "up to 2 compilers at once, and 3 with the last one that waits (3.0 GiB each,"),
+        (9, "up to 2 compilers at once, and 3 with the last one that waits (3.0 GiB each,"),
+        (8, "up to 2 compilers at once (3.0 GiB each,"),
+        (5, "up to 1 compiler at once (3.0 GiB each,"),
+    ],
+)
+def test_a_forecast_promises_as_many_compilers_as_the_pool_starts(memory: int, said: str, history: History) -> None:
+    budget = replace(make_budget(memory, 2), spare=1)
+    assert forecast(KEY, 1, budget, history).decision.startswith(said)
+    pool = Pool(slots=budget.slots, room=budget.memory, spare=budget.spare)
+    for number in range(4):
+        pool.ask(make_demand(f"{number}.cu", memory=3 * GIB), 0.0)
+    started = len(list(pool.grant(0.0)))
+    for demand in pool.waiting[1:]:
+        pool.withdraw(demand)
+    started += len(list(pool.grant(0.0)))
+    assert f" {started} " in said
 
 
 def test_a_unit_that_takes_no_memory_is_limited_by_cores(history: History) -> None:
