@@ -323,10 +323,8 @@ class Run:
 
     def _made(self) -> str:
         made = sum(attempt.word != "failed" for attempt in self.attempts.values())
-        return (
-            f"{made} of {self._all_cells} {'is' if made == 1 else 'are'} done; what is done is in "
-            f"{self.fleet.request.wheelhouse} and in the shared store."
-        )
+        where = f"{self.fleet.request.wheelhouse} and in the shared store"
+        return f"{made} of {self._all_cells} done; their wheels are in {where}."
 
     def _lost(self, error: SchedulerLostError) -> SchedulerLostError:
         return SchedulerLostError(

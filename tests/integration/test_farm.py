@@ -183,14 +183,19 @@ def test_a_scheduler_that_disappears_is_said_and_the_same_command_goes_on(farm: 
     hold = tmp_path / "hold"
     request = ask(farm, hold=str(hold))
     running = Running(farm, request)
-    wait_until(lambda: built(tmp_path) >= 1 or None)
+
+    def one_is_built() -> bool:
+        running.require_alive()
+        return built(tmp_path) >= 1
+
+    wait_until(lambda: one_is_built() or None)
     hold.touch()
     wait_until(lambda: len(list(request.wheelhouse.glob("tiny_ext*.whl"))) >= 1 or None)
     farm.scheduler.kill()
     error = running.end().error
     assert isinstance(error, SchedulerLostError)
     done = len(list(request.wheelhouse.glob("tiny_ext*.whl")))
-    assert f"{done} of {len(TORCHES)} cells are done" in error.why
+    assert f"{done} of {len(TORCHES)} cells done" in error.why
     hold.unlink()
     farm.stop()
     farm.start()
@@ -198,6 +203,29 @@ def test_a_scheduler_that_disappears_is_said_and_the_same_command_goes_on(farm: 
     attempts = Running(farm, request).end().attempts
     assert "failed" not in words(attempts)
     assert words(attempts).count("from the store") >= done
+    require_sound_store(request, len(TORCHES))
+
+
+def test_a_run_that_finds_the_only_worker_busy_says_so_and_waits(farm: DaskFarm, tmp_path: Path) -> None:
+    farm.add_worker("w1")
+    hold = hold_of(tmp_path)
+    request = ask(farm, hold=str(hold))
+    first = Running(farm, request)
+    backend_pid(hold, first)
+    second = Running(farm, replace(request, cache=tmp_path / "another", wheelhouse=tmp_path / "elsewhere"))
+
+    def told() -> str | None:
+        second.require_alive()
+        return next((note for note in second.heard.notes if "is still at work on" in note), None)
+
+    assert f"-torch{TORCHES[0]}-" in wait_until(told)
+    hold.unlink()
+    assert words(first.end().attempts) == ["built"] * len(TORCHES)
+    assert "failed" not in words(second.end().attempts)
+    assert len(second.attempts) == len(TORCHES)
+    assert built(tmp_path) == len(TORCHES), "each once"
+    phases = [detail for cell in first.cells.values() for detail in cell.details]
+    assert any("on w1 (tcp://127.0.0.1:" in detail for detail in phases)
     require_sound_store(request, len(TORCHES))
 
 

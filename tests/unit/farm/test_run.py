@@ -232,7 +232,7 @@ def test_a_scheduler_that_disappears_is_said_and_what_is_done_is_kept(farm: Fake
     farm.instead["2.14"] = lose
     with pytest.raises(SchedulerLostError) as caught:
         make(farm, asked)
-    assert "3 of 4 cells are done" in caught.value.why
+    assert "3 of 4 cells done" in caught.value.why
     assert "the same command" in caught.value.remedy
     farm.lost = False
     farm.instead.clear()
@@ -364,7 +364,7 @@ def test_ctrl_c_takes_back_what_is_not_done(farm: FakeFarm, asked: BuildRequest)
     with pytest.raises(InterruptedBuildError) as caught:
         make(farm, asked)
     first, second = caught.value.why.splitlines()
-    assert first.startswith("1 of 4 cells is done")
+    assert first.startswith("1 of 4 cells done")
     assert second.startswith("What a worker has begun is built to its end there")
     assert "torch2.12-" in second
     assert second.endswith(" on w1 (a).")
@@ -380,7 +380,7 @@ def test_ctrl_c_with_nothing_begun_speaks_of_no_worker(
     with pytest.raises(InterruptedBuildError) as caught:
         make(farm, asked)
     (line,) = caught.value.why.splitlines()
-    assert line.startswith("0 of 4 cells are done")
+    assert line.startswith("0 of 4 cells done")
 
 
 def test_workers_are_named_and_one_of_anything_is_one(farm: FakeFarm, asked: BuildRequest) -> None:
