@@ -21,8 +21,12 @@ _UNREADABLE = (
     *(EOFError, LookupError, OverflowError, RuntimeError, ValueError),
 )
 
-# What the system says when members are in each other's way; bz2 and gzip report damage without a number.
-_CONTRADICTION = (None, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+# What the system says when members are in each other's way, as a file in the place of a link to nowhere; bz2 and gzip
+# report damage without a number.
+_CONTRADICTION = (
+    *(None, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOENT),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL),
+)
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -43,7 +47,7 @@ def unpack(archive: Path, into: Path) -> None:
     except _UNREADABLE as error:
         raise _unreadable(archive, error) from error
     except OSError as error:
-        if error.errno not in _CONTRADICTION:
+        if error.errno not in _CONTRADICTION or not archive.exists():
             raise
         raise _unreadable(archive, error) from error
 

@@ -231,6 +231,7 @@ def plain(path: Path) -> set[str]:
 @example(members=[("dir", "a/b", ""), ("symlink", "a/b/s", "../.."), ("symlink", "a/b/s/x", "../../../../file")])
 @example(members=[("symlink", "s", "a"), ("symlink", "a", "s"), ("file", "s/b", "x")])
 @example(members=[("symlink", "a", "b"), ("file", "a", "x"), ("hardlink", "s", "b")])
+@example(members=[("symlink", "a", "b/a"), ("file", "a", "x")])
 def test_unpacking_a_tar_never_leaves_its_folder(
     members: list[Member], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -312,3 +313,8 @@ def test_a_damaged_archive_is_refused_or_unpacked_and_never_crashes(
     except SourceUnsafeError as error:
         assert error.why  # noqa: PT017 - either way is fine, but a refusal says why
     assert plain(home) - {f"into/{name}" for name in plain(home / "into")} == {"archive", "into"}
+
+
+def test_an_archive_that_is_not_there_is_no_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        unpack(tmp_path / "pkg.tar", tmp_path / "into")
