@@ -20,6 +20,8 @@ from cudawheel.farm.reach import CONNECT_SECONDS, no_scheduler, require_schedule
 
 # A scheduler that is busy for so long serves nobody.
 _ANSWER_SECONDS = 30.0
+# A worker whose process stands still is not waited for.
+_LOOK_SECONDS = 5.0
 _BUILD = re.compile(r"cudawheel-[0-9a-f]{12}-(?P<cell>.+)-\d+")
 
 
@@ -76,7 +78,7 @@ class Cluster(Protocol):
         """Want the answer of a task no more."""
 
     def tasks_of(self, worker: str) -> tuple[str, ...]:
-        """Give the keys of all that a worker has to do, whoever sent it; nothing where the scheduler does not say."""
+        """Give the keys of what a worker is at work on, whoever sent it and is gone; nothing where it does not say."""
 
 
 class DaskCluster:
@@ -143,13 +145,20 @@ class DaskCluster:
                 future.release()
 
     def tasks_of(self, worker: str) -> tuple[str, ...]:
-        """Give the keys of all that a worker has to do, whoever sent it; nothing where the scheduler does not say."""
-        ask = self._client.scheduler.processing
+        """Give the keys of what a worker is at work on, whoever sent it and is gone; nothing where it does not say."""
+        from cudawheel.farm import work  # noqa: PLC0415 - as above
+
+        # The scheduler forgets a task whose client is gone, and the worker goes on with it, so the worker is asked.
+        # What is run in this way waits for no free thread, as tasks do.
+        run = self._client._run  # noqa: SLF001 - `run` has no limit of time
         try:
-            found = self._client.sync(ask, workers=[worker], callback_timeout=_ANSWER_SECONDS)
+            found = self._client.sync(
+                run, work.in_hand, workers=[worker], on_error="return", callback_timeout=_LOOK_SECONDS
+            )
         except Exception:  # noqa: BLE001 - a worker that has just left is an error of Dask's own; the next look sees it
             return ()
-        return tuple(str(key) for keys in found.values() for key in keys)
+        keys = found.get(worker) if isinstance(found, Mapping) else None
+        return tuple(keys) if isinstance(keys, list) else ()
 
     def close(self) -> None:
         """Take everything back that is not done."""

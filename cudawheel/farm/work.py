@@ -1,4 +1,4 @@
-"""What runs on a worker: the look at itself, and the build of one cell. Dask calls these two by name."""
+"""What runs on a worker: the look at itself, what it is doing, and the build of one cell. Dask calls these by name."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ async def look_at_yourself(question: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         await worker.set_resources(**missing)
     return report.to_plain()
+
+
+def in_hand(dask_worker: Any) -> list[str]:  # noqa: ANN401 - Dask is an extra, and gives the worker by this name
+    """Give the keys of the tasks that keep this worker's threads busy."""
+    return [str(key) for key in list(dask_worker.active_threads.values())]
 
 
 def build_cell(order: Mapping[str, Any]) -> dict[str, Any]:

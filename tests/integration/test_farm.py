@@ -7,6 +7,7 @@ often, and what is left in the store.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,13 @@ from fake_tools import build_request
 from listening import Heard
 from small_packages import path_source, write_project, write_recipe
 
-from cudawheel.errors import CudawheelError, LethalCellError, SchedulerLostError, UnfitWorkersError
+from cudawheel.errors import (
+    CudawheelError,
+    InterruptedBuildError,
+    LethalCellError,
+    SchedulerLostError,
+    UnfitWorkersError,
+)
 from cudawheel.factory.attempt import Attempt
 from cudawheel.factory.exchange import pull_all
 from cudawheel.factory.factory import Outcome
@@ -206,29 +213,6 @@ def test_a_scheduler_that_disappears_is_said_and_the_same_command_goes_on(farm: 
     require_sound_store(request, len(TORCHES))
 
 
-def test_a_run_that_finds_the_only_worker_busy_says_so_and_waits(farm: DaskFarm, tmp_path: Path) -> None:
-    farm.add_worker("w1")
-    hold = hold_of(tmp_path)
-    request = ask(farm, hold=str(hold))
-    first = Running(farm, request)
-    backend_pid(hold, first)
-    second = Running(farm, replace(request, cache=tmp_path / "another", wheelhouse=tmp_path / "elsewhere"))
-
-    def told() -> str | None:
-        second.require_alive()
-        return next((note for note in second.heard.notes if "is still at work on" in note), None)
-
-    assert f"-torch{TORCHES[0]}-" in wait_until(told)
-    hold.unlink()
-    assert words(first.end().attempts) == ["built"] * len(TORCHES)
-    assert "failed" not in words(second.end().attempts)
-    assert len(second.attempts) == len(TORCHES)
-    assert built(tmp_path) == len(TORCHES), "each once"
-    phases = [detail for cell in first.cells.values() for detail in cell.details]
-    assert any("on w1 (tcp://127.0.0.1:" in detail for detail in phases)
-    require_sound_store(request, len(TORCHES))
-
-
 def test_workers_that_cannot_build_are_named_with_what_they_lack(
     farm: DaskFarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +241,41 @@ def command(farm: DaskFarm) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def test_after_ctrl_c_a_worker_goes_on_and_the_next_run_says_so_and_waits(farm: DaskFarm, tmp_path: Path) -> None:
+    farm.add_worker("w1")
+    hold = hold_of(tmp_path)
+    request = ask(farm, hold=str(hold))
+    words_ = ("build", request.recipe, "--scheduler", farm.address, "--remote-cache", request.remote)
+    place = ("--toolchain", "system", "--wheelhouse", request.wheelhouse, "--cache", request.cache)
+    # In the background of a shell Ctrl-C would be ignored; a process of Python's is in nobody's background.
+    with subprocess.Popen(
+        [sys.executable, "-m", "cudawheel", *map(str, (*words_, *place))],
+        env=dict(farm.environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as first:
+        wait_until(lambda: Path(f"{hold}.pid").exists() or first.poll() is not None or None)
+        first.send_signal(signal.SIGINT)
+        said = first.communicate(timeout=240)[1]
+    assert first.returncode == InterruptedBuildError.exit_code, said
+    assert "What a worker has begun is built to its end there" in said
+    assert "-x86_64 on w1 (tcp://" in said
+    assert "was ended" not in said
+    second = Running(farm, request)
+
+    def told() -> str | None:
+        second.require_alive()
+        return next((note for note in second.heard.notes if "is still at work on" in note), None)
+
+    assert f"-torch{TORCHES[0]}-" in wait_until(told)
+    hold.unlink()
+    assert "failed" not in words(second.end().attempts)
+    assert len(second.attempts) == len(TORCHES)
+    assert built(tmp_path) == len(TORCHES), "each once"
+    require_sound_store(request, len(TORCHES))
 
 
 def test_the_command_line_builds_on_a_worker_that_it_started_itself(
