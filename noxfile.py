@@ -12,6 +12,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _TORCH_OF_TESTS = "torch==2.13.*"
+# Tests with programs that wait for one another more than they work, and compile nothing.
+_SIDE_BY_SIDE = ("test_farm.py", "test_index_*.py", "test_store_*.py")
 
 
 @nox.session
@@ -33,8 +35,10 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     # Those that build wheels fill all cores by themselves, and watch how compilers share them.
-    session.run("pytest", "-n", "auto", "--cov", "--cov-report=", "tests/unit", "tests/gpu")
-    session.run("pytest", "--cov", "--cov-report=", "--cov-append", "tests/integration")
+    waiting = sorted(str(path) for name in _SIDE_BY_SIDE for path in Path("tests/integration").glob(name))
+    session.run("pytest", "-n", "auto", "--cov", "--cov-report=", "tests/unit", "tests/gpu", *waiting)
+    apart = [f"--ignore={path}" for path in waiting]
+    session.run("pytest", "--cov", "--cov-report=", "--cov-append", "tests/integration", *apart)
     rooms = ",".join(f"cudawheel/{room}/*" for room in ("model", "recipe", "plan", "audit", "schedule"))
     session.run("coverage", "report", f"--include={rooms}", "--fail-under=95")
 
