@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 _HANDLER = "cudawheel.plain"
@@ -26,6 +27,13 @@ def write_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and _may_fail(stream):
             stream.reconfigure(errors=_HANDLER)
+
+
+def let_go() -> None:
+    """Send nowhere what standard output still holds: its reader is gone, and Python's own last flush would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _may_fail(stream: io.TextIOWrapper) -> bool:

@@ -17,6 +17,7 @@ from cudawheel.cli import suggestions
 from cudawheel.cli.console import err
 from cudawheel.cli.explain import show_explanations
 from cudawheel.cli.options import cache_folder, cache_option, read_budget
+from cudawheel.cli.streams import let_go
 from cudawheel.cli.watch_display import WatchDisplay
 from cudawheel.errors import StoreError, UsageError
 from cudawheel.explain.masking import mask
@@ -75,6 +76,7 @@ def command(
     try:
         done = _watch(words, request, folder / COSTS, scanner)
     except BrokenPipeError:
+        let_go()
         context.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         err.print("cudawheel: stopped; all that the command had started was ended", markup=False)

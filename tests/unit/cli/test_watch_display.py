@@ -110,3 +110,22 @@ def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     assert done.stdout == "1\n"
     assert done.returncode == 128 + 13
     assert "Traceback" not in done.stderr
+
+
+def test_what_nobody_reads_any_more_does_not_fail_at_the_end() -> None:
+    program = (
+        "import sys; from cudawheel.cli.streams import let_go; "
+        "sys.stdout.write('x'); sys.stdin.read(); let_go(); sys.exit(3)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        running.stdout = None
+        _, said = running.communicate(timeout=60)
+    # Python ends with 120 where its last flush fails.
+    assert (running.returncode, said) == (3, b"")
