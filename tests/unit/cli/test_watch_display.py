@@ -119,6 +119,7 @@ def test_what_nobody_reads_any_more_does_not_fail_at_the_end() -> None:
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
