@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from cudawheel.errors import recorded_origin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,7 +47,7 @@ def default_install(remote: str, root: Path, origin: Mapping[str, Any] | None = 
         root: the folder that will be the checkout.
         origin: what the installer wrote down of this cudawheel (PEP 610); None looks.
     """
-    origin = _recorded() if origin is None else origin
+    origin = recorded_origin() if origin is None else origin
     extra = _EXTRAS.get(urlsplit(remote).scheme, "")
     extras = f"[{extra}]" if extra else ""
     folder = "." if _is_own_clone(root) else _folder_below(root, origin)
@@ -60,15 +61,6 @@ def default_install(remote: str, root: Path, origin: Mapping[str, Any] | None = 
         doubt=f"the jobs install {what} from the package index, where cudawheel is not published yet: whoever takes "
         "the name there decides what they run. Say where yours comes from: --install 'cudawheel @ git+https://…'",
     )
-
-
-def _recorded() -> dict[str, Any]:
-    """Read what the installer wrote down; nothing where cudawheel came from an index, or is not installed."""
-    try:
-        found = json.loads(distribution(_NAME).read_text("direct_url.json") or "{}")
-    except (PackageNotFoundError, OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_own_clone(root: Path) -> bool:

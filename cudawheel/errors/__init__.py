@@ -8,13 +8,7 @@ by a test and a number is never given to another meaning.
 from __future__ import annotations
 
 from cudawheel.errors.answers import NothingKnownError, ProblemFoundError, WarningFoundError
-from cudawheel.errors.base import (
-    CudawheelError,
-    ExtraMissingError,
-    InterruptedBuildError,
-    UsageError,
-    install_command,
-)
+from cudawheel.errors.base import CudawheelError, ExtraMissingError, InterruptedBuildError, UsageError
 from cudawheel.errors.builds import (
     BuildError,
     ContainerEngineError,
@@ -40,6 +34,7 @@ from cudawheel.errors.farm import (
     UnfitWorkersError,
     WorkerPlatformError,
 )
+from cudawheel.errors.origin import install_command, recorded_origin
 from cudawheel.errors.proofs import (
     CheckpointError,
     DeviceError,
@@ -137,4 +132,5 @@ __all__ = [
     "WorkerPlatformError",
     "WrongWheelError",
     "install_command",
+    "recorded_origin",
 ]

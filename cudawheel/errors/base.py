@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import ClassVar
-from urllib.parse import unquote, urlsplit
 
-
-def install_command(extra: str) -> str:
-    """Give the command that adds an extra to the cudawheel that runs, where it came from: an index, or a folder.
-
-    Args:
-        extra: its name; empty installs cudawheel anew.
-
-    Source: PEP 610, whose direct_url.json names the folder.
-    """
-    # Slow to import, and errors are imported by all that starts.
-    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
-
-    try:
-        recorded = json.loads(distribution("cudawheel").read_text("direct_url.json") or "{}")
-        place = urlsplit(recorded["url"])
-        editable = ["-e"] if recorded["dir_info"].get("editable") else []
-        source = unquote(place.path)
-    except (PackageNotFoundError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        editable, source = [], "cudawheel"
-    return shlex.join(["pip", "install", *editable, f"{source}[{extra}]" if extra else source])
+from cudawheel.errors.origin import install_command
 
 
 class CudawheelError(Exception):

@@ -88,7 +88,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr("signal.signal", lambda *_words: None)
 
     def write(service: str, origin: dict[str, Any], *more: str) -> tuple[str, str]:
-        monkeypatch.setattr(install, "_recorded", lambda: origin)
+        monkeypatch.setattr(install, "recorded_origin", lambda: origin)
         words = ("ci", service, "recipes/tiny.toml", "--cache", str(tmp_path / "cache"), *more)
         monkeypatch.setattr(sys, "argv", ["cudawheel", *words])
         with pytest.raises(SystemExit) as ended:
