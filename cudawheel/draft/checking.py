@@ -28,10 +28,10 @@ from cudawheel.errors import (
     SourceUnreachableError,
 )
 from cudawheel.model.progress import Progress
-from cudawheel.plan.contradictions import contradictions
 from cudawheel.plan.plan import Machine, Plan, Selection, make_plan
 from cudawheel.plan.selectors import Selector
 from cudawheel.recipe.loading import LoadedRecipe
+from cudawheel.recipe.matrix_faults import matrix_faults
 from cudawheel.recipe.recipe import Recipe
 from cudawheel.recipe.settings import BuildSettings, CapabilityVariable
 from cudawheel.recipe.sources import PathSource, Source
@@ -136,7 +136,7 @@ def check_recipe(
 
 
 def _contradictions(recipe: Recipe) -> Iterator[Problem]:
-    for fault in contradictions(recipe):
+    for fault in matrix_faults(recipe.matrix):
         yield Problem(path=fault.path, found=fault.found, remedy=fault.allowed, exit_code=RecipeError.exit_code)
 
 

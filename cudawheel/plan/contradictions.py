@@ -7,12 +7,6 @@ from collections.abc import Iterable, Sequence
 from cudawheel.errors import Fault, RecipeError
 from cudawheel.recipe.loading import LoadedRecipe
 from cudawheel.recipe.matrix_faults import matrix_faults
-from cudawheel.recipe.recipe import Recipe
-
-
-def contradictions(recipe: Recipe) -> tuple[Fault, ...]:
-    """Find what a recipe's matrix says twice, and what no cell of it can fulfil; see `matrix_faults`."""
-    return matrix_faults(recipe.matrix)
 
 
 def require_consistent(loaded: LoadedRecipe) -> None:
@@ -21,7 +15,7 @@ def require_consistent(loaded: LoadedRecipe) -> None:
     Raises:
         RecipeError: some do; all faults are in it.
     """
-    faults = contradictions(loaded.recipe)
+    faults = matrix_faults(loaded.recipe.matrix)
     if faults:
         raise RecipeError(
             f"cells of {loaded.path.name} contradict each other",

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from cudawheel.errors import RecipeError, SelectionError
 from cudawheel.model.version import PythonVersion
-from cudawheel.plan.contradictions import contradictions, require_consistent, require_distinct
+from cudawheel.plan.contradictions import require_consistent, require_distinct
 from cudawheel.plan.plan import Machine, Plan, Selection, make_plan
 from cudawheel.plan.selectors import Selector
 from cudawheel.recipe.loading import LoadedRecipe, parse_recipe
+from cudawheel.recipe.matrix_faults import matrix_faults
 from cudawheel.recipe.recipe import Recipe
 
 HERE = Machine(machine="x86_64", python=PythonVersion(3, 12))
@@ -132,7 +133,7 @@ def test_a_selector_without_patterns_selects_all() -> None:
     ],
 )
 def test_cells_that_contradict_each_other_are_named(recipe: Recipe, path: str, found: str) -> None:
-    (fault,) = contradictions(recipe)
+    (fault,) = matrix_faults(recipe.matrix)
     assert (fault.path, fault.found) == (path, found)
     with pytest.raises(RecipeError, match="contradict each other") as caught:
         require_consistent(loaded(recipe))
@@ -140,7 +141,7 @@ def test_cells_that_contradict_each_other_are_named(recipe: Recipe, path: str, f
 
 
 def test_a_recipe_that_is_sound_has_no_contradictions() -> None:
-    assert contradictions(demo(cuda="13.0")) == ()
+    assert matrix_faults(demo(cuda="13.0").matrix) == ()
     require_consistent(loaded(demo(torch=("2.11", "1.0"))))
 
 
