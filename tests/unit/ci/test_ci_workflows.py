@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from command_line import run_main
 from ruamel.yaml import YAML
 from small_packages import path_source, write_recipe
 
@@ -20,7 +20,6 @@ from cudawheel.ci.gitlab import gitlab_pipeline
 from cudawheel.ci.runners import runners_of, smallest_for
 from cudawheel.ci.text import to_yaml
 from cudawheel.ci.workflow import Workflow
-from cudawheel.cli import main
 from cudawheel.errors import MemoryBudgetError
 from cudawheel.schedule.history import Compilation, CostKey, History
 from cudawheel.schedule.limits import GIB
@@ -39,12 +38,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.chdir(tmp_path)
 
     def call_(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", *words])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, *words)
 
     return call_
 

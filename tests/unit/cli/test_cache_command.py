@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_main
 from store_scene import key_of, make_wheel
 
-from cudawheel.cli import main
 from cudawheel.store.store import Store
 
 Call = Callable[..., tuple[int, str, str]]
@@ -25,12 +24,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", "cache", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, "cache", *words)
 
     return call_
 

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from cudawheel.cli import main
+from command_line import run_main
 
 Call = Callable[..., tuple[int, str, str]]
 LINE = "nvcc fatal   : Unsupported gpu architecture 'compute_120'"
@@ -25,14 +24,9 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path, typed: bytes | None = None) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
         if typed is not None:
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capfd, monkeypatch, *words)
 
     return call_
 

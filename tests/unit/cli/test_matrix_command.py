@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_main
 from fake_tools import write_compiler, write_toolkit
 from small_packages import MACHINE, PYTHON_TAG, path_source, write_project, write_recipe, write_wheel
-
-from cudawheel.cli import main
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -42,13 +41,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 
     def call_(command: str, *words: str | Path) -> tuple[int, str, str]:
         more = ["--wheelhouse", tmp_path / "house"] if command == "build" else []
-        arguments = ["cudawheel", command, *words, "--toolchain", "system", *more]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, command, *words, "--toolchain", "system", *more)
 
     return call_
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_main
 
 torch = pytest.importorskip("torch", reason="needs the extra triposr")
 pytest.importorskip("skimage", reason="needs scikit-image, the reference for marching cubes")
@@ -22,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 
 from cudawheel import files
-from cudawheel.cli import main, reconstruct
+from cudawheel.cli import reconstruct
 from cudawheel.cli.reconstruction_display import Display
 from cudawheel.triposr import reconstruction
 from cudawheel.triposr.portrait import portrait
@@ -45,12 +46,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     reference_cubes.install(monkeypatch)
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", "reconstruct", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, "reconstruct", *words)
 
     return call_
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_main
 from fake_tools import PLAIN_TAG, give, write_compiler, write_toolkit
 from small_packages import path_source, write_project, write_recipe
 
 from cudawheel.audit import report
-from cudawheel.cli import main
 from cudawheel.factory import proof
 
 Call = Callable[..., tuple[int, str, str]]
@@ -36,12 +35,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, *words)
 
     return call_
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_main
 
-from cudawheel.cli import main
 from cudawheel.schedule.timeline import Timeline, Unit
 from cudawheel.schedule.watch import Watched
 
@@ -45,12 +44,7 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("CUDAWHEEL_CACHE", str(tmp_path / "cache"))
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capfd, monkeypatch, *words)
 
     return call_
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_main
 from index_wheels import TOKEN, make_wheel
-
-from cudawheel.cli import main
 
 Call = Callable[..., tuple[int, str, str]]
 ANYWHERE = "0.0.0.0"  # noqa: S104 - nothing is answered there
@@ -22,12 +21,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("signal.signal", lambda *_words: None)
 
     def call_(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cudawheel", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return run_main(capsys, monkeypatch, *words)
 
     return call_
 
