@@ -16,6 +16,7 @@ from cudawheel.cli.console import out, print_table, show_error
 from cudawheel.errors import CudawheelError
 from cudawheel.factory.checking import Checked
 from cudawheel.factory.exchange import Exchanged
+from cudawheel.model.counting import count
 from cudawheel.store.pruning import Pruned
 from cudawheel.store.stored import Entry
 
@@ -38,7 +39,7 @@ def show_entries(entries: Sequence[Entry], damaged: Sequence[Path], *, as_json: 
         table.add_row(entry.fingerprint[:_SHORT], name, say_size(entry.size), _say_time(entry.last_used))
     if ordered:
         print_table(table)
-    out.print(f"{_count(len(ordered))}, {say_size(total)}")
+    out.print(f"{count(len(ordered), 'wheel')}, {say_size(total)}")
     if damaged:
         out.print(f"[yellow]{len(damaged)} set aside as damaged[/] in {escape(str(damaged[0].parent))}")
 
@@ -56,7 +57,7 @@ def show_checked(results: Iterable[Checked], *, as_json: bool) -> list[Checked]:
     if as_json:
         click.echo(json.dumps([_checked_as_json(result) for result in done], indent=2))
     else:
-        out.print(f"{_count(len(done))} checked, {len(wrong) or 'none'} not sound")
+        out.print(f"{count(len(done), 'wheel')} checked, {len(wrong) or 'none'} not sound")
     return done
 
 
@@ -83,8 +84,8 @@ def show_pruned(pruned: Pruned, *, dry_run: bool, as_json: bool) -> None:
     for entry in pruned.in_use:
         out.print(f"[yellow]{entry.fingerprint[:_SHORT]} stays: it is being built or read[/]")
     verb = "would go" if dry_run else "removed"
-    freed = f"{_count(len(pruned.removed))} {verb}, {say_size(pruned.freed)}"
-    out.print(f"{freed}; {_count(pruned.kept)} left, {say_size(pruned.size)}")
+    freed = f"{count(len(pruned.removed), 'wheel')} {verb}, {say_size(pruned.freed)}"
+    out.print(f"{freed}; {count(pruned.kept, 'wheel')} left, {say_size(pruned.size)}")
 
 
 def show_exchanged(results: Iterable[Exchanged], *, as_json: bool) -> list[Exchanged]:
@@ -99,7 +100,7 @@ def show_exchanged(results: Iterable[Exchanged], *, as_json: bool) -> list[Excha
         if as_json:
             click.echo(json.dumps([_exchanged_as_json(result) for result in done], indent=2))
         else:
-            out.print(f"{_count(sum(result.moved for result in done))} copied, {len(done)} looked at")
+            out.print(f"{count(sum(result.moved for result in done), 'wheel')} copied, {len(done)} looked at")
     return done
 
 
@@ -117,10 +118,6 @@ def _say(fingerprint: str, name: str, result: str, fault: CudawheelError | None)
     out.print(f"{mark} {fingerprint[:_SHORT]}  {escape(name)}  [dim]{escape(result)}[/]")
     if fault is not None:
         show_error(fault)
-
-
-def _count(number: int) -> str:
-    return f"{number} wheel{'s' * (number != 1)}"
 
 
 def _say_time(seconds: float) -> str:

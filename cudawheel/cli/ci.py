@@ -33,11 +33,11 @@ from cudawheel.cli.options import (
 from cudawheel.errors import UsageError
 from cudawheel.factory.request import BuildRequest
 from cudawheel.files import disk_errors, write_atomically
+from cudawheel.model.counting import count
 from cudawheel.model.version import PythonVersion
 from cudawheel.plan.plan import Machine
 from cudawheel.plan.selectors import Selector
 from cudawheel.schedule.history import History
-from cudawheel.schedule.plot_scale import count
 from cudawheel.toolchain.toolchain import ToolchainKind
 
 # Which Python builds a wheel that serves several is chosen by the machine's own elsewhere; here the same everywhere.

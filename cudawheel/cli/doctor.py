@@ -30,6 +30,7 @@ from cudawheel.doctor.sources import recipes_in, usual_addresses
 from cudawheel.doctor.world import World
 from cudawheel.errors import CapabilityError, ProblemFoundError, UsageError, WarningFoundError
 from cudawheel.model.capability_request import CapabilityContext, CapabilityRequest
+from cudawheel.model.counting import count
 from cudawheel.model.version import PythonVersion
 
 _EXIT_CODES = {
@@ -207,7 +208,7 @@ def _judge(
 
 
 def _title(world: World, machine: Machine) -> str:
-    return f"{world.system}, {world.processor}, {machine.memory.cores} core{'s' * (machine.memory.cores != 1)}"
+    return f"{world.system}, {world.processor}, {count(machine.memory.cores, 'core')}"
 
 
 def _print_json(world: World, machine: Machine, findings: tuple[Finding, ...], *, seven: bool) -> None:

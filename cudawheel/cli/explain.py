@@ -21,6 +21,7 @@ from cudawheel.cli import suggestions
 from cudawheel.cli.console import err, out
 from cudawheel.errors import NothingKnownError, UsageError
 from cudawheel.explain.scanner import Explanation, explain_stream
+from cudawheel.model.counting import count
 
 _FILE_ENDINGS = (".log", ".txt", ".out", ".err")
 _SEVERAL = 2
@@ -67,7 +68,7 @@ def show_explanations(found: Sequence[Explanation], console: Console) -> None:
         for line in one.evidence:
             console.print(f"  [dim]line {line.line}:[/] {escape(line.text)}")
         if one.more:
-            console.print(f"  [dim]and {one.more} more line{'s' * (one.more != 1)} like these[/]")
+            console.print(f"  [dim]and {count(one.more, 'more line')} like these[/]")
         console.print(f"  {escape(one.cause)}")
         console.print(f"  [green]→[/] {escape(one.remedy)}")
         if one.recipe and one.recipe != one.remedy:

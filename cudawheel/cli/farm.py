@@ -16,8 +16,8 @@ from cudawheel.cli.console import out
 from cudawheel.cli.farm_display import FarmView
 from cudawheel.cli.options import cache_folder, cache_option, parse_size
 from cudawheel.errors import UnfitWorkersError
+from cudawheel.model.counting import count
 from cudawheel.schedule.limits import GIB
-from cudawheel.schedule.plot_scale import count
 
 if TYPE_CHECKING:
     from cudawheel.factory.attempt import Attempt

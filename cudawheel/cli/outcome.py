@@ -18,6 +18,7 @@ from cudawheel.errors import CudawheelError
 from cudawheel.factory.attempt import Attempt
 from cudawheel.factory.factory import Outcome
 from cudawheel.model.capability import ComputeCapability
+from cudawheel.model.counting import count
 from cudawheel.schedule.limits import GIB
 
 
@@ -113,7 +114,7 @@ def _rows(outcome: Outcome, record: dict[str, Any]) -> list[tuple[str, str]]:
     if computed := record["audit"].get("computed"):
         rows.append(("", escape(f"{computed['program']}: {' '.join(computed['said'][-1:]) or computed['result']}")))
     build = record["build"]
-    most = f"{build['most_compilers']} compiler{'s' * (build['most_compilers'] != 1)} at once"
+    most = f"{count(build['most_compilers'], 'compiler')} at once"
     cost = f"in {build['seconds']:.0f} s, {build['peak_memory'] / GIB:.1f} GiB at most, {most}"
     rows.append(("built", f"{cost}, nvcc {record['toolchain']['nvcc']}{torch and f', {torch}'}"))
     name, version = outcome.wheel.name.split("-")[:2]

@@ -12,10 +12,10 @@ from cudawheel.cli.console import out
 from cudawheel.cli.options import keys_folder
 from cudawheel.errors import UsageError
 from cudawheel.files import disk_errors, write_atomically
+from cudawheel.model.counting import count
 from cudawheel.provenance.keys import PUBLIC, trusted_keys
 from cudawheel.report.page import render
 from cudawheel.report.survey import survey
-from cudawheel.schedule.plot_scale import count
 
 
 @click.command("report")

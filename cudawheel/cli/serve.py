@@ -20,6 +20,7 @@ from cudawheel.index.model import OVERALL
 from cudawheel.index.scan import Finding, Scanner
 from cudawheel.index.tokens import TokenFile
 from cudawheel.index.upstream import Upstream
+from cudawheel.model.counting import count
 
 # Looking through the wheelhouse may hold the interpreter for so long before an answer gets its turn; by default 5 ms.
 _TURN_SECONDS = 0.0005
@@ -145,15 +146,11 @@ def _show(live: LiveIndex, listener: socket.socket) -> None:
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     for name, channel in live.index.channels.items():
         wheels = sum(len(project.files) for project in channel.projects.values())
-        what = f"{_counted(len(channel.projects), 'project')}, {_counted(wheels, 'wheel')}"
+        what = f"{count(len(channel.projects), 'project')}, {count(wheels, 'wheel')}"
         out.print(f"{address}/{channel.folder}  {what}{'' if name != OVERALL else ', every channel'}", markup=False)
     if not any(channel.projects for channel in live.index.channels.values()):
         _tell("no wheel can be offered yet; what `cudawheel build` puts there will be")
     out.file.flush()
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _tell_request(served: Served) -> None:

@@ -22,6 +22,7 @@ from cudawheel.cli.watch_display import WatchDisplay
 from cudawheel.errors import StoreError, UsageError
 from cudawheel.explain.masking import mask
 from cudawheel.explain.scanner import Explanation, Scanner
+from cudawheel.model.counting import count
 from cudawheel.process import NOT_FOUND
 from cudawheel.schedule.budget import BudgetRequest
 from cudawheel.schedule.confinement import Confinement
@@ -143,9 +144,8 @@ def _show(done: Watched, words: tuple[str, ...], memory_text: str | None, plotte
         f"{done.seconds:.0f} s, {timeline.peak / GIB:.1f} GiB at most of {done.budget}, in {done.confinement}",
     ]
     if timeline.units:
-        number = len(timeline.units)
         parts.append(
-            f"{number} compilation{'s' * (number != 1)}, {timeline.most_running} at once at most"
+            f"{count(len(timeline.units), 'compilation')}, {timeline.most_running} at once at most"
             + (f", {again} run again after they were killed" if again else "")
         )
     if done.kills:

@@ -13,10 +13,10 @@ from cudawheel.errors import BuildError, CudawheelError
 from cudawheel.factory.request import BuildRequest
 from cudawheel.model.capability import ComputeCapability
 from cudawheel.model.capability_request import CapabilityRequest
+from cudawheel.model.counting import count
 from cudawheel.model.version import CudaVersion, PythonVersion, TorchVersion
 from cudawheel.plan.plan import Machine, Selection
 from cudawheel.schedule.budget import BudgetRequest
-from cudawheel.schedule.plot_scale import count
 from cudawheel.toolchain.toolchain import ToolchainKind
 
 

@@ -33,9 +33,9 @@ from cudawheel.farm.needs import MOST_CORES, FarmHistory, from_plain, key_of, ne
 from cudawheel.farm.policy import Placement
 from cudawheel.farm.roll import Roll
 from cudawheel.farm.telling import Telling
+from cudawheel.model.counting import count
 from cudawheel.model.progress import Progress
 from cudawheel.schedule.limits import GIB
-from cudawheel.schedule.plot_scale import count
 
 _LOOK_SECONDS = 1.0
 _DELIVERIES = 2

@@ -15,10 +15,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cudawheel.model.counting import count
 from cudawheel.report import words
 from cudawheel.report.plots import Plot, draw
 from cudawheel.report.values import Evidence, Survey
-from cudawheel.schedule.plot_scale import count, duration, memory
+from cudawheel.schedule.plot_scale import duration, memory
 from cudawheel.verify.page import CLASSES, MARKS, STYLE, answer_of
 from cudawheel.verify.verdict import STATUSES
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from cudawheel.audit.checks import CHECKS
 from cudawheel.data import known_for
 from cudawheel.model.capability import ComputeCapability, Support
+from cudawheel.model.counting import count
 from cudawheel.report.build_record import BuildRecord
 from cudawheel.report.values import Survey, WheelFacts
-from cudawheel.schedule.plot_scale import count, duration, memory
+from cudawheel.schedule.plot_scale import duration, memory
 from cudawheel.verify.page import answer_of
 from cudawheel.verify.verdict import Verdict
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cudawheel.errors import MemoryBudgetError
+from cudawheel.model.counting import count
 from cudawheel.schedule.limits import GIB, MemoryLimit, memory_limits, usable_cores
 
 _FEW_CORES = 2
@@ -48,7 +49,7 @@ class Budget:
     def __str__(self) -> str:
         return (
             f"{self.memory / GIB:.1f} GiB of memory ({self.limited_by}, {self.reserve / GIB:.1f} GiB kept in reserve), "
-            f"{self.cores} core{'s' * (self.cores != 1)}"
+            f"{count(self.cores, 'core')}"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cudawheel.errors import MemoryBudgetError
+from cudawheel.model.counting import count
 from cudawheel.schedule.allocation import choose_threads, expected_seconds, longest_first
 from cudawheel.schedule.budget import Budget
 from cudawheel.schedule.demand import Demand
@@ -69,7 +70,7 @@ def _decision(memory: int, how: str, budget: Budget) -> str:
     # What is shown while it runs has to be what was promised.
     spare = min(budget.spare, affordable - at_once)
     last = f", and {at_once + spare} with the last one that waits" if spare > 0 else ""
-    return f"up to {at_once} compiler{'s' * (at_once != 1)} at once{last} ({how}), limited by {limit}"
+    return f"up to {count(at_once, 'compiler')} at once{last} ({how}), limited by {limit}"
 
 
 def _gib(size: int) -> str:

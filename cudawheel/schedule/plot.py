@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
+from cudawheel.model.counting import count
 from cudawheel.schedule.limits import GIB
 from cudawheel.schedule.plot_scale import (
     LOOKS,
@@ -21,7 +22,6 @@ from cudawheel.schedule.plot_scale import (
     bar,
     beginning,
     beside,
-    count,
     disc,
     duration,
     heights,

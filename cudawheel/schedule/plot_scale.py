@@ -169,11 +169,6 @@ def memory(size: float) -> str:
     return f"{size / GIB:.0f} GiB" if size >= 100 * GIB else f"{size / GIB:.1f} GiB"
 
 
-def count(number: int, thing: str, things: str = "") -> str:
-    """Say how many there are of a thing."""
-    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
-
-
 def number(value: float) -> str:
     """Write a length as short as a hundredth of a pixel allows."""
     return f"{round(value, 2):.10g}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cudawheel.doctor.diagnoses.words import gib
 from cudawheel.doctor.finding import Finding, Severity
 from cudawheel.doctor.machine import Machine, Memory, Wsl, WslConfig
+from cudawheel.model.counting import count
 from cudawheel.schedule.budget import slots_for
 from cudawheel.schedule.limits import GIB
 
@@ -44,7 +45,7 @@ def _room(memory: Memory) -> Finding:
             remedy=("Give builds a limit yourself: cudawheel build RECIPE --memory 12G",),
         )
     at_once = max(0, min(memory.room // COMPILER_MEMORY, slots_for(memory.cores)))
-    cores = f"{memory.cores} core{'s' * (memory.cores != 1)}"
+    cores = count(memory.cores, "core")
     found = (
         f"{gib(memory.machine.limit)}, {gib(memory.machine.available)} free; builds may take "
         f"{gib(max(0, memory.room))} on {cores}: "
@@ -63,7 +64,7 @@ def _room(memory: Memory) -> Finding:
         section="memory",
         code="memory",
         severity=Severity.WARNING if at_once == 1 and memory.cores > 1 else Severity.GOOD,
-        found=f"{found}{at_once} compiler{'s' * (at_once != 1)} at once",
+        found=f"{found}{count(at_once, 'compiler')} at once",
         remedy=("It builds, one file after another. cudawheel keeps to that by itself; a bare pip needs MAX_JOBS=1.",)
         if at_once == 1 and memory.cores > 1
         else (),
